@@ -1,0 +1,50 @@
+# One command each: `make run` simulates, `make test` checks everything a change must pass.
+#
+#   make run        venv, then one decode step of Llama 3.1 8B on the chip `snake`
+#   make test       venv with test tools, Icarus Verilog, then the tests (without the slow ones)
+#   make test-all   the slow ones too
+#   make lint       style, types and import contracts only
+#   make format     let ruff format the sources
+#   make clean      remove results and caches; the venv stays (remove .venv to have it made anew)
+#
+# Set PYTHON to choose an interpreter for the venv, WORKERS for the number of test processes.
+
+SHELL := /bin/bash
+WORKERS ?= 2
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: run test test-all lint format clean venv-run venv-test tools
+
+run: venv-run
+	.venv/bin/nmpsim simulate --model llama-3.1-8b --chip snake --batch 16 --context 4096 --out out/run
+
+test: venv-test
+	$(PYTEST)
+
+test-all: venv-test
+	HYPOTHESIS_PROFILE=search $(PYTEST) -m "slow or not slow"
+
+lint: venv-test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
+
+format: venv-test
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean:
+	rm -rf out build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find nmpsim rtl_models tests validation -depth \( -name __pycache__ -o -name sim_build \) -exec rm -rf {} +
+
+# Both scripts return at once when there is nothing to do.
+venv-run:
+	@.ci/venv run
+
+venv-test: tools
+	@.ci/venv test
+
+tools:
+	@.ci/tools

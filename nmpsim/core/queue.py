@@ -1,0 +1,61 @@
+"""In-order instruction queues of the units, semaphores, and the accounts of unit-cycles."""
+
+from __future__ import annotations
+
+from nmpsim.core.state import QUEUE_EMPTY, WAIT_SEMAPHORE
+from nmpsim.kernel import NEVER, inlined
+
+
+@inlined
+def waits_met(ins, semaphore):
+    """Return whether all waits of an instruction hold."""
+    return (
+        (ins.wait0 < 0 or semaphore[ins.wait0] >= ins.count0)
+        and (ins.wait1 < 0 or semaphore[ins.wait1] >= ins.count1)
+        and (ins.wait2 < 0 or semaphore[ins.wait2] >= ins.count2)
+        and (ins.wait3 < 0 or semaphore[ins.wait3] >= ins.count3)
+    )
+
+
+@inlined
+def take_instruction(unit, entries, semaphore, program, now):
+    """Pop the head of a queue if it may start; return (instruction or -1, reason why not) (changes `unit`)."""
+    if unit.count == 0:
+        return -1, QUEUE_EMPTY
+    entry = entries[unit.head % len(entries)]
+    if entry.at > now:
+        return -1, QUEUE_EMPTY
+    ins = program[entry.instruction]
+    unit.operator = ins.operator
+    if not waits_met(ins, semaphore):
+        return -1, WAIT_SEMAPHORE
+    unit.head += 1
+    unit.count -= 1
+    return entry.instruction, QUEUE_EMPTY
+
+
+@inlined
+def entry_at(unit, entries, now):
+    """Return the tick at which the unit will see the head of its queue, NEVER if it sees it already or has none."""
+    if unit.count == 0:
+        return NEVER
+    at = entries[unit.head % len(entries)].at
+    return at if at > now else NEVER
+
+
+@inlined
+def newest_at(unit, entries, now):
+    """Return the tick at which the unit will see the tail of its queue, NEVER if it sees it already or has none."""
+    if unit.count == 0:
+        return NEVER
+    at = entries[(unit.head + unit.count - 1) % len(entries)].at
+    return at if at > now else NEVER
+
+
+@inlined
+def charge_unit(unit, stall, now, reason):
+    """Account the cycles up to `now` to the reason that held, and note the new one (changes `unit` and `stall`)."""
+    if reason != unit.reason:
+        stall[unit.reason] += now - unit.since
+        unit.since = now
+        unit.reason = reason

@@ -1,0 +1,159 @@
+"""What every bank did with every DRAM cycle: one reason per bank and cycle, and the command counters.
+
+Nothing is charged when a command is issued.  A bank is accounted for when it begins its next row access or refresh,
+and whenever somebody calls `settle`: the cycles since the last time are then read off the stamps of what it did last.
+All those stamps are the same whether the columns were issued one by one or ahead of time, so the tables are the same
+in plain and in skip mode at every settled tick.
+
+A row access and the next ACT, nRCD 3, nCCD 1, 4 columns, nRTP 3, nRP 2::
+
+    cycle    0    1    2    3    4    5    6    7    8    9    10   11   12   13
+    command  ACT            RD   RD   RD   RD             PRE       ACT
+    reason   activate       transfer            precharge           activate
+
+A cycle of a closed bank whose timing allows an ACT is, in this order, `refresh` (the refresh limit is reached and
+REFpb must wait for its own separation), `no_request` (no run seen), `no_landing_space` (the row would not fit into
+the landing FIFO) or `activation_budget` (nRRD, nFAW, another bank's turn).  Within a row access, `activate` lasts
+from the ACT to the first legal column, `transfer` occupies nCCD cycles per column, `write_data_late` is a legal WR
+without its datum, and `precharge` is everything from the end of the last column to the next legal ACT.  `refresh`
+lasts from REFpb to the next legal ACT.
+"""
+
+from __future__ import annotations
+
+from nmpsim.dram.state import (
+    ACCESS,
+    ACTIVATE,
+    ACTIVATION_BUDGET,
+    NO_LANDING_SPACE,
+    NO_REQUEST,
+    PRECHARGE,
+    REFRESH,
+    REFRESHING,
+    TRANSFER,
+    WRITE_DATA_LATE,
+)
+from nmpsim.kernel import NEVER, inlined, kernel
+from nmpsim.link.fifo import credit_at
+from nmpsim.link.memory_port import run_at
+from nmpsim.spec.params import ACT, RD, WR
+
+
+@inlined
+def edge(tick, period):
+    """Return the first clock edge not before `tick`; NEVER stays NEVER."""
+    if tick >= NEVER:
+        return NEVER
+    return -(-tick // period) * period
+
+
+@inlined
+def space_at(state, c, b):
+    """Return the tick at which the next row access of the run at the head has landing space; 0 for writes."""
+    queue = state.queue[c, b]
+    runs = state.run[c, b]
+    if queue.taken >= queue.posted:
+        return 0
+    run = runs[queue.taken % len(runs)]
+    slots = state.slot[c, b]
+    if run.is_write or run.columns > len(slots):  # the second is a fault, found when the row is about to start
+        return 0
+    return credit_at(state.fifo[c, b], slots, run.columns)
+
+
+@inlined
+def refresh_due_at(bank, b, params, period):
+    """Return the tick from which the bank owes one refresh; NEVER with refresh off."""
+    if params.refresh == 0:
+        return NEVER
+    return (params.nREFI * (bank.refreshes + 1) + params.nREFI * b // params.banks) * period
+
+
+@inlined
+def refresh_limit_at(due_at, params, period):
+    """Return the tick from which no row access may begin before a refresh; `due_at` is the first debt's tick."""
+    if due_at >= NEVER:
+        return NEVER
+    return due_at + params.postpone * params.nREFI * period
+
+
+@inlined
+def charge(stall, reason, start, end, low, high, period):
+    """Add the cycles of [start, end) that lie in [low, high) to a reason (changes `stall`)."""
+    first = max(start, low)
+    last = min(end, high)
+    if last > first:
+        stall[reason] += (last - first) // period
+
+
+@inlined
+def account(state, c, b, until, params, period, latency):
+    """Bring the counters and the stall table of a bank up to the edge `until` (changes `counter` and `stall`)."""
+    bank = state.bank[c, b]
+    low = bank.accounted
+    if until <= low:
+        return
+    bank.accounted = until
+    stall = state.stall[c, b]
+    counter = state.counter[c, b]
+    ready = state.ready[c, b]
+    closed_from = ready[ACT]
+    if bank.phase == REFRESHING:
+        if low <= bank.began_at < until:
+            counter.REF += 1
+        charge(stall, REFRESH, bank.began_at, closed_from, low, until, period)
+    elif bank.phase == ACCESS:
+        if low <= bank.began_at < until:
+            counter.ACT += 1
+        command = WR if bank.is_write else RD
+        columns = state.column[c, b]
+        reason = ACTIVATE
+        previous = bank.began_at
+        moved = 0
+        for j in range(bank.issued):
+            column = columns[j]
+            charge(stall, reason, previous, column.legal_at, low, until, period)
+            charge(stall, WRITE_DATA_LATE, column.legal_at, column.issued_at, low, until, period)
+            reason = TRANSFER
+            previous = column.issued_at
+            if low <= previous < until:
+                moved += 1
+        if bank.is_write:
+            counter.WR += moved
+        else:
+            counter.RD += moved
+        counter.beats += moved
+        if bank.issued < bank.columns:
+            charge(stall, reason, previous, ready[command], low, until, period)
+            charge(stall, WRITE_DATA_LATE, ready[command], NEVER, low, until, period)
+            return
+        end = min(previous + max(latency[bank.tier, command, command], 1) * period, bank.closed_at)
+        charge(stall, TRANSFER, previous, end, low, until, period)
+        if bank.is_open:
+            charge(stall, PRECHARGE, end, NEVER, low, until, period)
+            return
+        if low <= bank.closed_at < until:
+            counter.PRE += 1
+        charge(stall, PRECHARGE, end, closed_from, low, until, period)
+    seen_at = edge(run_at(state.queue[c, b], state.run[c, b]), period)
+    fits_at = max(edge(space_at(state, c, b), period), seen_at)
+    limit_at = refresh_limit_at(refresh_due_at(bank, b, params, period), params, period)
+    forced_from = max(closed_from, limit_at)
+    seen_from = min(max(closed_from, seen_at), forced_from)
+    fits_from = min(max(closed_from, fits_at), forced_from)
+    charge(stall, NO_REQUEST, closed_from, seen_from, low, until, period)
+    charge(stall, NO_LANDING_SPACE, seen_from, fits_from, low, until, period)
+    charge(stall, ACTIVATION_BUDGET, fits_from, forced_from, low, until, period)
+    charge(stall, REFRESH, forced_from, NEVER, low, until, period)
+
+
+@kernel
+def settle(now, params, period, latency, state):
+    """Bring counters and stall table of all banks up to `now`: they then hold all that happened before `now`.
+
+    May be called at any tick and as often as wanted; it changes nothing but the two tables.
+    """
+    until = edge(now, period)
+    for c in range(state.bank.shape[0]):
+        for b in range(state.bank.shape[1]):
+            account(state, c, b, until, params, period, latency)

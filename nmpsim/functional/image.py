@@ -1,0 +1,211 @@
+"""Bytes of the DRAM before a step, from the tensors and the images of a program.
+
+Tensors are arrays by name, FP16 unless said otherwise:
+
+===========================  ==============  ====================================================================
+name                         shape           content
+===========================  ==============  ====================================================================
+``embedding``                V, D
+``layers.L.norm1``           D or 1, D       gain of the norm before the attention
+``layers.L.qkv``             D, (H + 2G)E    columns: queries, keys, values
+``layers.L.k.B.G``           S, E            keys of sequence B, key/value head G; indexed [n, k] by a tile
+``layers.L.v.B.G``           S, E            values; indexed [k, n]
+``layers.L.attn_out``        HE, D
+``layers.L.norm2``           D or 1, D       gain of the norm before the feed-forward network
+``layers.L.gate_up``         D, 2F           columns: gate, up
+``layers.L.down``            F, D
+``layers.L.router``          D, experts
+``layers.L.expert.X.*``                      ``gate_up`` and ``down`` of expert X
+``final_norm``               D or 1, D
+``lm_head``                  D, V            also where it is tied to the embedding
+``rope``                     E or 1, E       FP32: cosines of the new position [E/2], then sines [E/2]
+===========================  ==============  ====================================================================
+
+A tile indexes a tensor as [k, n]: `k_start` and `segments` count its rows and columns; keys are stored transposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.errors import Fault, WorkloadError
+from nmpsim.program.beats import Tile
+from nmpsim.program.isa import N_CONTIGUOUS
+from nmpsim.program.program import BeatImage, Program, StreamImage
+from nmpsim.spec.params import CoreParams, DramParams, MachineParams
+
+from .memory import FP16, FP32, POISON, Dram, illegal
+from .product import delivery
+
+Tensors = Mapping[str, NDArray[np.floating]]
+"""Arrays by name."""
+
+
+def build_dram(program: Program, params: MachineParams, tensors: Tensors) -> Dram:
+    """DRAM of the whole die as it is before the program runs.
+
+    Parameters
+    ----------
+    program : Program
+        Its images say where every tensor lies.
+    params : MachineParams
+        The chip.
+    tensors : mapping of str to ndarray
+        Arrays by name, see the module.
+
+    Returns
+    -------
+    Dram
+        Rows that some image names; where the program itself stores (`written`), what was never written.
+
+    Raises
+    ------
+    WorkloadError
+        If tensors are missing; all at once.
+    IllegalScheduleError
+        If an image lies outside a bank or a tensor, or two images want different bytes at one place.
+    """
+    missing = sorted({image.tensor for image in program.images if image.tensor not in tensors})
+    if missing:
+        todo = "add the arrays, named as in the images of the program"
+        faults = [Fault(f"tensor {name}", "none", "an array", todo) for name in missing]
+        raise WorkloadError("tensors are missing", faults)
+    dram = Dram(params.pus, params.dram)
+    placed = Dram(params.pus, params.dram)  # 0 where an image has put bytes
+    for image in program.images:
+        where = f"image of {image.tensor}"
+        if isinstance(image, StreamImage):
+            for strip in range(params.core.strips):
+                beats = stream_beats(image, tensors[image.tensor], params.core, strip, where)
+                _place(dram, placed, (image.pu, strip, image.row, 0), beats, where)
+        elif not image.written:
+            _check_row(image, params.dram, where)
+            beats = piece_beats(image, tensors[image.tensor], params.dram, where)
+            _place(dram, placed, (image.pu, image.bank, image.row, image.column), beats, where)
+    for image in program.images:
+        if isinstance(image, BeatImage) and image.written:
+            where = f"image of {image.tensor}"
+            _check_row(image, params.dram, where)
+            blank = np.full((image.beats, params.dram.column_bytes), POISON, np.uint8)
+            dram.write(image.pu, image.bank, image.row, image.column, blank, where)
+    return dram
+
+
+def operand(tile: Tile, name: str, tensor: NDArray[np.floating], where: str) -> NDArray[np.float16]:
+    """B operand of a tile, from the tensor.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    name : str
+        Name of the tensor: keys are stored transposed.
+    tensor : ndarray
+        The array.
+    where : str
+        Who asks, for messages.
+
+    Returns
+    -------
+    ndarray of float16, shape (k, n)
+
+    Raises
+    ------
+    IllegalScheduleError
+        If the tile reaches beyond the tensor or its segments are not n columns.
+    """
+    matrix = tensor.T if is_transposed(name) else np.atleast_2d(tensor)
+    columns = np.concatenate([np.arange(start, start + length) for start, length in tile.segments])
+    if len(columns) != tile.n:
+        raise illegal(where, f"segments of {len(columns)} columns", f"n = {tile.n} columns", "correct the tile")
+    k_end = tile.k_start + tile.k
+    if tile.k_start < 0 or k_end > matrix.shape[0] or columns.min() < 0 or columns.max() >= matrix.shape[1]:
+        got = f"rows {tile.k_start}..{k_end}, columns up to {columns.max() + 1}"
+        raise illegal(where, got, f"rows x columns {matrix.shape[0]} x {matrix.shape[1]}", "correct the tile")
+    return matrix[tile.k_start : k_end, columns].astype(FP16)
+
+
+def is_transposed(name: str) -> bool:
+    """Whether a tensor is stored as [n, k]: keys."""
+    return ".k." in name
+
+
+def stream_beats(
+    image: StreamImage, tensor: NDArray[np.floating], core: CoreParams, strip: int, where: str
+) -> NDArray[np.uint8]:
+    """Beats of one strip for all tiles of a stream, in order; shape (beat, 2 * columns)."""
+    parts = [np.zeros((0, 2 * core.columns), np.uint8)]
+    for tile in image.tiles:
+        matrix = operand(tile, image.tensor, tensor, where)
+        lines = matrix if tile.contiguous == N_CONTIGUOUS else matrix.T
+        blocks = -(-lines.shape[1] // core.columns)
+        whole = np.zeros((lines.shape[0], blocks * core.columns), FP16)
+        whole[:, : lines.shape[1]] = lines
+        order = delivery(tile, core, strip)
+        chosen = whole.reshape(-1, blocks, core.columns)[order[:, 0], order[:, 1]]
+        parts.append(np.ascontiguousarray(chosen).view(np.uint8).reshape(-1, 2 * core.columns))
+    return np.concatenate(parts)
+
+
+def piece_beats(image: BeatImage, tensor: NDArray[np.floating], dram: DramParams, where: str) -> NDArray[np.uint8]:
+    """Whole beats of a piece of one row of a tensor, padded with zeros; shape (beat, column_bytes)."""
+    dtype = FP32 if image.fp32 else FP16
+    matrix = np.atleast_2d(tensor)
+    end = image.start + image.length
+    if not (0 <= image.index < matrix.shape[0] and 0 <= image.start <= end <= matrix.shape[1]):
+        got = f"row {image.index}, elements {image.start}..{end}"
+        raise illegal(where, got, f"rows x columns {matrix.shape[0]} x {matrix.shape[1]}", "correct the image")
+    raw = np.ascontiguousarray(matrix[image.index, image.start : end].astype(dtype)).view(np.uint8)
+    whole = np.zeros(image.beats * dram.column_bytes, np.uint8)
+    if len(raw) > len(whole):
+        raise illegal(where, f"{len(raw)} B in {image.beats} beats", f"{len(whole)} B", "correct the image")
+    whole[: len(raw)] = raw
+    return whole.reshape(image.beats, -1)
+
+
+def written_pieces(program: Program, dram: Dram) -> list[tuple[BeatImage, NDArray[np.floating]]]:
+    """Read what the program has stored.
+
+    Parameters
+    ----------
+    program : Program
+        Its `written` images.
+    dram : Dram
+        The DRAM after the run.
+
+    Returns
+    -------
+    list of (BeatImage, ndarray of float16 or float32, shape (length,))
+
+    Raises
+    ------
+    IllegalScheduleError
+        If an image lies outside a bank.
+    """
+    pieces: list[tuple[BeatImage, NDArray[np.floating]]] = []
+    for image in program.images:
+        if isinstance(image, BeatImage) and image.written:
+            raw = dram.read(image.pu, image.bank, image.row, image.column, image.beats, f"image of {image.tensor}")
+            dtype = FP32 if image.fp32 else FP16
+            pieces.append((image, raw.reshape(-1).view(dtype)[: image.length]))
+    return pieces
+
+
+def _check_row(image: BeatImage, dram: DramParams, where: str) -> None:
+    if image.column + image.beats > dram.columns:
+        got = f"{image.beats} beats from column {image.column}"
+        raise illegal(where, got, f"one row of {dram.columns} columns", "split the piece")
+
+
+def _place(dram: Dram, placed: Dram, place: tuple[int, int, int, int], beats: NDArray[np.uint8], where: str) -> None:
+    pu, bank, row, column = place
+    before = dram.read(pu, bank, row, column, len(beats), where)
+    taken = placed.read(pu, bank, row, column, len(beats), where)[:, 0] == 0
+    if (before[taken] != beats[taken]).any():
+        got = f"other bytes at PU {pu}, bank {bank}, from row {row}, column {column} on than an earlier image"
+        raise illegal(where, got, "each place for one tensor", "correct the placement")
+    dram.write(pu, bank, row, column, beats, where)
+    placed.write(pu, bank, row, column, np.zeros_like(beats), where)

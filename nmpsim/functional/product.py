@@ -1,0 +1,159 @@
+"""What a PASS computes: the B operand rebuilt from the bytes of its beats, and the sums in the order of the hardware.
+
+A product of two FP16 numbers is exact in FP32; every addition rounds to FP32.  The additions of one output:
+
+====  =====================================================================================================
+flow  order
+====  =====================================================================================================
+OS    one after another, k ascending, from 0 (fission-K: the own k of the group)
+WS    rows of a fold one after another, from 0, as the partial sum flows down; then fold to fold in the buffer
+IS    columns of all chained groups one after another, from 0; then fold to fold in the buffer
+TREE  k contiguous: pairwise tree over the taps of a beat, beats one after another
+TREE  n contiguous: k ascending within a slice; fission-K: the slices in the reducer, pairwise
+====  =====================================================================================================
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.errors import InternalError
+from nmpsim.program.beats import Tile, beats_of
+from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, TREE, WS
+from nmpsim.spec.params import CoreParams
+
+from .memory import FP16
+
+
+@lru_cache(maxsize=4096)
+def delivery(tile: Tile, core: CoreParams, strip: int) -> NDArray[np.int64]:
+    """Order of delivery of one strip, remembered: `nmpsim.program.beats.beats_of`; shape (beat, 2)."""
+    order = beats_of(tile, core, strip)
+    order.setflags(write=False)
+    return order
+
+
+def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
+    """B operand of a PASS from the bytes that the strips took.
+
+    Parameters
+    ----------
+    tile : Tile
+        Shape and flow of the PASS.
+    core : CoreParams
+        The core.
+    beats : list of ndarray of uint8, shape (beat, column_bytes)
+        Per strip, what it took, in order.
+
+    Returns
+    -------
+    ndarray of float16, shape (k, n)
+        Padding of the beats is dropped.
+
+    Raises
+    ------
+    InternalError
+        If the strips do not deliver every beat of the tile exactly once.
+    """
+    lines, extent = (tile.k, tile.n) if tile.contiguous == N_CONTIGUOUS else (tile.n, tile.k)
+    blocks = -(-extent // core.columns)
+    whole = np.zeros((lines, blocks, core.columns), FP16)
+    times = np.zeros((lines, blocks), np.int64)
+    for strip, raw in enumerate(beats):
+        order = delivery(tile, core, strip)
+        whole[order[:, 0], order[:, 1]] = raw.view(FP16)
+        np.add.at(times, (order[:, 0], order[:, 1]), 1)
+    if not (times == 1).all():
+        index, block = np.argwhere(times != 1)[0]
+        raise InternalError(f"{tile}: beat ({index}, {block}) is delivered {times[index, block]} times, must be once")
+    flat = whole.reshape(lines, -1)[:, :extent]
+    return flat if tile.contiguous == N_CONTIGUOUS else flat.T
+
+
+def plane_count(tile: Tile, core: CoreParams) -> int:
+    """Partial-sum planes that a PASS writes."""
+    return core.strips // tile.group if tile.split == SPLIT_K and tile.flow != TREE else 1
+
+
+def own_k(tile: Tile, core: CoreParams, group: int) -> NDArray[np.int64]:
+    """List the indices k that one group sums under fission-K, ascending."""
+    groups = core.strips // tile.group
+    if tile.flow != IS:
+        return np.arange(group, tile.k, groups)
+    return np.flatnonzero(np.arange(tile.k) // core.columns % groups == group)
+
+
+def multiply(a: NDArray[np.float16], b: NDArray[np.float16], tile: Tile, core: CoreParams) -> NDArray[np.float32]:
+    """Product as the hardware sums it.
+
+    Parameters
+    ----------
+    a : ndarray of float16, shape (m, k)
+        Operand A.
+    b : ndarray of float16, shape (k, n)
+        Operand B.
+    tile : Tile
+        Flow, group and split.
+    core : CoreParams
+        The core.
+
+    Returns
+    -------
+    ndarray of float32, shape (plane, m, n)
+        One plane, or one per group under fission-K on an array.
+    """
+    x, y = a.astype(np.float32), b.astype(np.float32)
+    groups = core.strips // tile.group
+    if tile.flow == TREE and tile.contiguous == K_CONTIGUOUS:
+        return _taps(x, y, core.columns)[None]
+    if tile.flow == TREE and tile.split == SPLIT_K:
+        return tree_sum(np.stack([_chain(x, y, own_k(tile, core, g)) for g in range(groups)]), 0)[None]
+    if tile.split == SPLIT_K:
+        return np.stack([_folds(x, y, own_k(tile, core, g), _fold_length(tile, core)) for g in range(groups)])
+    return _folds(x, y, np.arange(tile.k), _fold_length(tile, core))[None]
+
+
+def tree_sum(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Sum of one axis by a tree that adds neighbours, level by level; an odd last one goes up unchanged."""
+    level: NDArray[np.float32] = np.moveaxis(values, axis, 0)
+    while len(level) > 1:
+        pairs = level[0 : len(level) - 1 : 2] + level[1::2]
+        level = np.concatenate([pairs, level[-1:]]) if len(level) % 2 else pairs
+    total: NDArray[np.float32] = level[0]
+    return total
+
+
+def _fold_length(tile: Tile, core: CoreParams) -> int:
+    """Summands that one flow through the array adds up; the folds are then added in the buffer."""
+    if tile.flow == WS:
+        return tile.group * core.strip_rows
+    if tile.flow == IS:
+        return core.columns * (core.strips // tile.group if tile.split == CHAIN else 1)
+    assert tile.flow in (OS, TREE)
+    return max(tile.k, 1)
+
+
+def _folds(x: NDArray[np.float32], y: NDArray[np.float32], own: NDArray[np.int64], length: int) -> NDArray[np.float32]:
+    total = np.zeros((x.shape[0], y.shape[1]), np.float32)
+    for first in range(0, len(own), length):
+        part = _chain(x, y, own[first : first + length])
+        total = total + part if first else part
+    return total
+
+
+def _chain(x: NDArray[np.float32], y: NDArray[np.float32], own: NDArray[np.int64]) -> NDArray[np.float32]:
+    total = np.zeros((x.shape[0], y.shape[1]), np.float32)
+    for k in own:
+        total += x[:, k, None] * y[k]
+    return total
+
+
+def _taps(x: NDArray[np.float32], y: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
+    total = np.zeros((x.shape[0], y.shape[1]), np.float32)
+    for first in range(0, x.shape[1], columns):
+        products = x[:, first : first + columns, None] * y[None, first : first + columns]
+        total += tree_sum(products, 1)
+    return total

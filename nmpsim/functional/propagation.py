@@ -1,0 +1,309 @@
+"""How far a machine's step may lie from the reference: rounding errors propagated through the whole step.
+
+Machine and reference round the same results to FP16, but sum in another order, so that the same result may round
+differently.  Each such difference is a *source*: a zero-mean number of at most one unit in the last place
+(max(2^-10 |x|, 2^-24)), plus the FP32 summation bound gamma_n sum |a b| of that result; n counts 64 additions more
+than the sum has terms, for planes and partial sums over PUs.  Results that a schedule may or may not store as FP16 (an
+expert's output) have a source of half a unit in the last place.
+
+To first order the error of a result is a linear function of all sources: its row of a matrix L, which is carried from
+operator to operator by the derivative of each operator at the reference (columns are sources; in the scale of the
+source).  For independent zero-mean sources Hoeffding's inequality gives P(|error| > t ||L||_2) <= 2 exp(-t^2 / 2);
+with N results compared, t = sqrt(2 ln(2 N / 1e-9)) leaves a chance of 1e-9 that any of them lies outside.  The bound is
+doubled for terms of second order; they are smaller than those of first order while no norm and no exponent is off by
+more than a quarter, which is checked.  Rounding errors as independent zero-mean numbers are the model of Higham and
+Mary.  At the end of a layer L is replaced by a triangular matrix with the same products of rows (QR).
+
+Source
+------
+N. J. Higham, T. Mary, A New Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5), 2019,
+A2815-A2835; W. Hoeffding, Probability inequalities for sums of bounded random variables, JASA 58, 1963, Theorem 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.errors import Fault, WorkloadError
+from nmpsim.workload import Model, Routing
+
+from .image import Tensors
+from .reference import Reals, Step, caches, split_qkv
+from .tolerance import gamma
+
+CHANCE = 1e-9
+"""Chance that a correct machine lies outside the bound of any result."""
+
+EXTRA_TERMS = 64
+"""Additions beyond those of a plain sum: planes, partial sums over PUs, residual."""
+
+SECOND_ORDER = 2.0
+"""Factor for what the linear propagation leaves out."""
+
+LARGEST_SHIFT = 0.25
+"""Largest relative error of a norm, and error of an exponent, for which that factor holds."""
+
+
+def step_bounds(
+    model: Model,
+    tensors: Tensors,
+    reference: Step,
+    routing: Routing | None = None,
+    layers: int | None = None,
+) -> dict[str, Reals]:
+    """Bound the distance of a correct machine from the reference.
+
+    Parameters
+    ----------
+    model : Model
+        Dimensions.
+    tensors : mapping of str to ndarray
+        Weights and KV cache of the step.
+    reference : dict of ndarray
+        From `reference_step`.
+    routing : Routing, optional
+        Experts of each token; needed for a mixture of experts.
+    layers : int, optional
+        The first layers only.
+
+    Returns
+    -------
+    dict of ndarray
+        Bound of each element of each result of the reference, except ``softmax`` (a machine may refer it to another
+        maximum) and ``sampling``.
+
+    Raises
+    ------
+    WorkloadError
+        If errors can grow so far that the propagation does not hold.
+    """
+    depth = model.layers if layers is None else layers
+    total = sum(values.size for values in reference.values())
+    factor = np.sqrt(2 * np.log(2 * total / CHANCE))
+    bounds = {
+        name: np.zeros(values.shape)
+        for name, values in reference.items()
+        if not name.endswith("softmax") and name != "sampling"
+    }
+    for sequence in range(len(reference["embedding"])):
+        _Sequence(model, tensors, reference, routing, sequence, factor, bounds).step(depth)
+    return bounds
+
+
+def compare_step(reference: Step, bounds: Mapping[str, Reals], found: Mapping[str, NDArray[Any]]) -> list[Fault]:
+    """Compare results of a machine with the reference.
+
+    Parameters
+    ----------
+    reference : dict of ndarray
+        From `reference_step`.
+    bounds : mapping of str to ndarray
+        From `step_bounds`.
+    found : mapping of str to ndarray
+        Results of the machine by the same names and of the same shapes; ``sampling``: tokens.
+
+    Returns
+    -------
+    list of Fault
+        One for each result with an element out of bounds.  A token is right if its logit is the greatest within the
+        bounds of both.
+    """
+    faults = []
+    for name, values in found.items():
+        if name == "sampling":
+            logits, rows = reference["lm_head"], np.arange(len(values))
+            best = reference["sampling"]
+            bound = bounds["lm_head"][rows, values] + bounds["lm_head"][rows, best]
+            error = logits[rows, best] - logits[rows, values]
+        else:
+            bound = bounds[name]
+            error = abs(values.astype(np.float64) - reference[name].astype(np.float64))
+        if not (error <= bound).all():
+            excess = np.nan_to_num(error - bound, nan=np.inf)
+            worst = np.unravel_index(int(excess.argmax()), excess.shape)
+            place = f"{name}, element {tuple(int(i) for i in worst)}"
+            allowed = f"at most {bound[worst]:.3g}"
+            faults.append(Fault(place, f"an error of {error[worst]:.3g}", allowed, "correct the program"))
+    return faults
+
+
+class _Sequence:
+    """Error matrices of one sequence; `width` sources so far."""
+
+    def __init__(
+        self,
+        model: Model,
+        tensors: Tensors,
+        reference: Step,
+        routing: Routing | None,
+        sequence: int,
+        factor: float,
+        bounds: dict[str, Reals],
+    ) -> None:
+        self.model, self.tensors, self.reference, self.routing = model, tensors, reference, routing
+        self.sequence, self.factor, self.bounds = sequence, SECOND_ORDER * factor, bounds
+        self.width = 0
+
+    def step(self, depth: int) -> None:
+        """Carry the errors through a step (changes `bounds`)."""
+        x = np.zeros((self.model.hidden, 0))  # rows of the embedding are copied
+        for layer in range(depth):
+            name, prefix = f"layer{layer}", f"layers.{layer}"
+            value = self.value("embedding" if layer == 0 else f"layer{layer - 1}.ffn_residual")
+            normed = self.norm(x, value, f"{prefix}.norm1", f"{name}.attn_norm")
+            out = self.attention(normed, name, prefix)
+            out = self.project(out, self.value(f"{name}.value"), self.weight(f"{prefix}.attn_out"))
+            x = self.half(self.total(x, out), f"{name}.attn_residual")
+            normed = self.norm(x, self.value(f"{name}.attn_residual"), f"{prefix}.norm2", f"{name}.ffn_norm")
+            if self.model.is_moe:
+                out = self.experts(normed, layer)
+            else:
+                entry = self.value(f"{name}.ffn_norm")
+                active = self.swiglu(normed, entry, f"{prefix}.gate_up", f"{name}.activation", self.sequence)
+                out = self.project(active, self.value(f"{name}.activation"), self.weight(f"{prefix}.down"))
+            x = self.half(self.total(x, out), f"{name}.ffn_residual")
+            triangle: Reals = np.linalg.qr(x.T).R
+            x = triangle.T
+            self.width = x.shape[1]
+        last = self.value(f"layer{depth - 1}.ffn_residual")
+        normed = self.norm(x, last, "final_norm", "final_norm")
+        self.note("lm_head", self.project(normed, self.value("final_norm"), self.weight("lm_head")))
+
+    def norm(self, x: Reals, value: Reals, gain: str, name: str) -> Reals:
+        """Carry errors through an RMSNorm."""
+        root = np.sqrt((value**2).mean() + self.model.rms_eps)
+        self.require(self.factor * np.sqrt((x**2).sum(axis=1)).max(initial=0.0) / root, name)
+        along = value @ x / (len(value) * root**3)
+        turned = self.weight(gain).reshape(-1, 1) * (x / root - np.outer(value, along))
+        return self.half(turned, name)
+
+    def attention(self, normed: Reals, name: str, prefix: str) -> Reals:
+        """Carry errors from the norm to the attention output."""
+        model, b = self.model, self.sequence
+        group, head = model.heads // model.kv_heads, model.head_dim
+        qkv = self.project(normed, self.value(f"{name}.attn_norm"), self.weight(f"{prefix}.qkv"))
+        qkv = self.half(qkv, f"{name}.qkv")
+        turned = self.half(self.rotate(qkv[: -model.kv_heads * head]), f"{name}.rope")
+        value_errors = self.pad(qkv[-model.kv_heads * head :])
+        rope = self.value(f"{name}.rope").reshape(-1, head)
+        new_values = split_qkv(model, self.value(f"{name}.qkv")[None])[2][0]
+        keys, values = caches(model, self.tensors, prefix, b, rope[model.heads :], new_values)
+        out = []
+        for h in range(model.heads):
+            g = h // group
+            query, key = (turned[i * head : (i + 1) * head] for i in (h, model.heads + g))
+            score = keys[g] @ query
+            score[-1] += rope[h] @ key
+            score = self.source(score, gamma(head + EXTRA_TERMS) * (abs(keys[g]) @ abs(rope[h])))
+            self.note_part(f"{name}.score", score, h)
+            exponent = score / np.sqrt(head)
+            self.require(self.factor * np.sqrt((exponent**2).sum(axis=1)).max(), f"{name}.score")
+            raw = self.reference[f"{name}.softmax"][b, h].astype(np.float64)
+            weights = raw / raw.sum()
+            result = weights @ values[g]
+            carried = (values[g] - result).T * weights @ exponent
+            new = value_errors[g * head : (g + 1) * head]
+            carried = self.total(carried, weights[-1] * new)
+            rounding = np.maximum(2.0**-10 * raw, 2.0**-24) + gamma(EXTRA_TERMS) * raw
+            out.append(self.source_of(carried, (values[g] - result).T * (rounding / raw.sum())))
+        return self.half(np.concatenate([self.pad(part) for part in out]), f"{name}.value")
+
+    def rotate(self, heads: Reals) -> Reals:
+        """Turn the rows of heads by the angles of the position."""
+        half = self.model.head_dim // 2
+        table = self.weight("rope").reshape(2, half, 1)
+        halves = heads.reshape(-1, 2, half, heads.shape[1])
+        first, second = halves[:, 0], halves[:, 1]
+        turned = np.stack([first * table[0] - second * table[1], second * table[0] + first * table[1]], axis=1)
+        return turned.reshape(heads.shape)
+
+    def swiglu(self, x: Reals, value: Reals, weight: str, name: str, row: int) -> Reals:
+        """Carry errors through the gate and up projections and the activation; `row` of the result."""
+        both = self.project(x, value, self.weight(weight))
+        gate, up = np.split(value @ self.weight(weight), 2)
+        sigmoid = 1 / (1 + np.exp(-gate))
+        slope = sigmoid * (1 + gate * (1 - sigmoid)) * up
+        half = len(gate)
+        return self.half(slope[:, None] * both[:half] + (gate * sigmoid)[:, None] * both[half:], name, row)
+
+    def experts(self, normed: Reals, layer: int) -> Reals:
+        """Carry errors through router and experts."""
+        assert self.routing is not None
+        name, prefix = f"layer{layer}", f"layers.{layer}"
+        entry = self.value(f"{name}.ffn_norm")
+        logits = self.project(normed, entry, self.weight(f"{prefix}.router"))
+        self.note(f"{name}.router", logits)
+        chosen = list(self.routing.assignment[layer][self.sequence])
+        gates = self.value(f"{name}.topk")
+        self.require(self.factor * np.sqrt((logits**2).sum(axis=1)).max(), f"{name}.router")
+        own = logits[chosen]
+        weights = self.source(gates[:, None] * (own - gates @ own), gamma(EXTRA_TERMS) * gates)
+        self.note(f"{name}.topk", weights)
+        total = np.zeros((self.model.hidden, 0))
+        for place, expert in enumerate(chosen):
+            row = self.routing.tokens[layer][expert].index(self.sequence)
+            stem, source = f"{name}.expert{expert}", f"{prefix}.expert.{expert}"
+            active = self.swiglu(normed, entry, f"{source}.gate_up", f"{stem}.activation", row)
+            value = self.reference[f"{stem}.down"][row]
+            down = self.project(active, self.value(f"{stem}.activation", row), self.weight(f"{source}.down"))
+            down = self.source(down, np.maximum(2.0**-11 * abs(value), 2.0**-25))
+            self.note(f"{stem}.down", down, row)
+            total = self.total(total, self.total(gates[place] * down, np.outer(value, self.pad(weights)[place])))
+        self.note(f"{name}.combine", total)
+        return total
+
+    def project(self, x: Reals, value: Reals, weight: Reals) -> Reals:
+        """Carry errors through a product with a weight matrix (k, n), with the FP32 summation."""
+        return self.source(weight.T @ x, gamma(len(value) + EXTRA_TERMS) * (abs(value) @ abs(weight)))
+
+    def half(self, x: Reals, name: str, row: int | None = None) -> Reals:
+        """Add the rounding of a result of the reference to FP16, and note its bound."""
+        value = self.value(name, row)
+        rounded = self.source(x, np.maximum(2.0**-10 * abs(value), 2.0**-24))
+        self.note(name, rounded, row)
+        return rounded
+
+    def source(self, x: Reals, size: Reals) -> Reals:
+        """Add one source for each row."""
+        return self.source_of(x, np.diag(size))
+
+    def source_of(self, x: Reals, columns: Reals) -> Reals:
+        """Add sources with given effects; shape (row, source)."""
+        result = np.concatenate([self.pad(x), columns], axis=1)
+        self.width = result.shape[1]
+        return result
+
+    def pad(self, x: Reals) -> Reals:
+        """Zero effect of the sources that came later."""
+        return np.concatenate([x, np.zeros((len(x), self.width - x.shape[1]))], axis=1)
+
+    def total(self, x: Reals, y: Reals) -> Reals:
+        """Errors of a sum."""
+        return self.pad(x) + self.pad(y)
+
+    def note(self, name: str, x: Reals, row: int | None = None) -> None:
+        """Note the bound of one row of a result."""
+        self.bounds[name][self.sequence if row is None else row] = self.factor * np.sqrt((x**2).sum(axis=1))
+
+    def note_part(self, name: str, x: Reals, head: int) -> None:
+        """Note the bound of one head of a result."""
+        self.bounds[name][self.sequence, head] = self.factor * np.sqrt((x**2).sum(axis=1))
+
+    def value(self, name: str, row: int | None = None) -> Reals:
+        """One row of a result of the reference."""
+        return np.asarray(self.reference[name][self.sequence if row is None else row], np.float64)
+
+    def weight(self, name: str) -> Reals:
+        """Tensor in FP64."""
+        return np.asarray(self.tensors[name], np.float64)
+
+    def require(self, shift: float, name: str) -> None:
+        """Refuse where the propagation does not hold."""
+        if shift > LARGEST_SHIFT:
+            got = f"an error of up to {shift:.3g}"
+            fault = Fault(f"sequence {self.sequence}, {name}", got, f"up to {LARGEST_SHIFT}", "compare fewer layers")
+            raise WorkloadError("rounding errors cannot be propagated through this step", [fault])

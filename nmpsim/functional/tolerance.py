@@ -1,0 +1,301 @@
+"""Is every executed instruction right?  Each result is recomputed in FP64 from the operands the machine itself read.
+
+The bounds are derived, not fitted.  With u = 2^-24 (FP32, round to nearest):
+
+* A sum of n terms in any order of FP32 additions differs from the exact sum by at most gamma_(n-1) times the sum of
+  the absolute terms, gamma_n = n u / (1 - n u).  Products of two FP16 numbers are exact in FP32.
+* One more FP32 operation multiplies by (1 + d), |d| <= u; exponentials are counted as two roundings.
+* Storing x, known up to e, as FP16 adds at most half a unit in the last place: max(2^-11 (|x| + e), 2^-25).
+* An exponent known up to e gives a relative error of at most exp(e) - 1; d/dx of x / (1 + exp(-x)) lies in (-0.1, 1.1).
+* FP64 itself rounds 2^29 times finer; results below 2^-126 (FP32 subnormal) get that much slack.
+
+Source
+------
+N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM 2002, sections 3.1 and 4.2 (gamma_n, sums in
+any order); IEEE 754-2019 for the formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.errors import Fault
+from nmpsim.program.beats import Tile
+from nmpsim.program.isa import (
+    F_OUT_FP32,
+    PASS,
+    V_ADD,
+    V_ARGMAX,
+    V_ARGMAX_MERGE,
+    V_ATTENTION_OUT,
+    V_AXPY,
+    V_COMBINE_PARTS,
+    V_COPY,
+    V_NORM,
+    V_REDUCE,
+    V_ROPE,
+    V_ROUTE,
+    V_SOFTMAX,
+    V_SUM_SQUARES,
+    V_SWIGLU,
+    op_name,
+)
+from nmpsim.spec.params import CoreParams, MachineParams
+
+from .interpreter import FunctionalResult
+from .operations import Arrays
+from .product import own_k, plane_count
+from .records import Execution
+
+U = 2.0**-24
+"""Unit roundoff of FP32."""
+
+HALF_ULP, TINY_ULP = 2.0**-11, 2.0**-25
+"""FP16: unit roundoff, and half the distance of subnormal numbers."""
+
+SMALLEST = 2.0**-126
+"""Smallest normal FP32 number."""
+
+SWIGLU_SLOPE = 1.1
+"""Bound of the derivative of x / (1 + exp(-x)); its maximum is 1.0998."""
+
+Reals = NDArray[np.float64]
+Bounded = tuple[Reals, Reals]
+"""Exact value and bound of the machine's error."""
+
+
+@dataclass(frozen=True)
+class OperatorCheck:
+    """Outcome of `check_operators`.
+
+    Parameters
+    ----------
+    counts : dict of int
+        Executions checked, by name of the operation.
+    worst : dict of float
+        Largest error / bound, by name; at most 1 if all is well.
+    faults : tuple of Fault
+        Executions whose result is out of bounds.
+    """
+
+    counts: dict[str, int]
+    worst: dict[str, float]
+    faults: tuple[Fault, ...]
+
+
+def check_operators(result: FunctionalResult, params: MachineParams) -> OperatorCheck:
+    """Compare every recorded execution with an FP64 evaluation of the same operands.
+
+    Parameters
+    ----------
+    result : FunctionalResult
+        Of a run with ``record``.
+    params : MachineParams
+        The chip.
+
+    Returns
+    -------
+    OperatorCheck
+    """
+    counts: dict[str, int] = {}
+    worst: dict[str, float] = {}
+    faults = []
+    for execution in result.executions:
+        name = op_name(execution.ins.op)
+        ratio, where = deviation(execution, params.core)
+        counts[name] = counts.get(name, 0) + 1
+        worst[name] = max(worst.get(name, 0.0), ratio)
+        if not ratio <= 1:
+            place = f"PU {execution.pu}, instruction {execution.index} ({name}), {where}"
+            faults.append(Fault(place, f"an error of {ratio:.3g} bounds", "at most 1", "correct the interpreter"))
+    return OperatorCheck(counts, worst, tuple(faults))
+
+
+def deviation(execution: Execution, core: CoreParams) -> tuple[float, str]:
+    """Worst error of one execution, in bounds, and which result has it."""
+    ins, inputs, outputs = execution.ins, execution.inputs, execution.outputs
+    with np.errstate(over="ignore", under="ignore"):
+        if ins.op == PASS:
+            expected = {"out": _pass(ins, inputs, core)}
+        elif ins.op in (V_ARGMAX, V_ARGMAX_MERGE):
+            return _search(inputs, outputs), "values and indices"
+        else:
+            expected = _VECTOR[ins.op](ins, {name: _reals(values) for name, values in inputs.items()}, outputs)
+    ratios = {name: _ratio(outputs[name], *bounded) for name, bounded in expected.items()}
+    name = max(ratios, key=lambda key: np.inf if np.isnan(ratios[key]) else ratios[key])
+    return ratios[name], name
+
+
+def gamma(n: int) -> float:
+    """Bound of the relative error of n FP32 roundings in a row."""
+    return n * U / (1 - n * U)
+
+
+def stored(value: Reals, error: Reals) -> Bounded:
+    """Value and bound after the rounding to FP16."""
+    return value, error + np.maximum(HALF_ULP * (abs(value) + error), TINY_ULP)
+
+
+def summed(planes: Reals) -> Bounded:
+    """Sum over the first axis in FP32."""
+    return planes.sum(axis=0), gamma(len(planes) - 1) * abs(planes).sum(axis=0)
+
+
+def _reals(values: NDArray[Any]) -> Reals:
+    return values.astype(np.float64)
+
+
+def _ratio(found: NDArray[Any], value: Reals, bound: Reals) -> float:
+    error = abs(_reals(found) - value)
+    return float(np.max(error / (bound + SMALLEST), initial=0.0))
+
+
+def _pass(ins: SimpleNamespace, inputs: Arrays, core: CoreParams) -> Bounded:
+    a, b = _reals(inputs["a"]), _reals(inputs["b"])
+    tile = Tile(ins.flow, ins.group, ins.split, ins.contiguous, ins.n, ins.k, 0, ((0, ins.n),))
+    count = plane_count(tile, core)
+    every = [own_k(tile, core, g) if count > 1 else np.arange(ins.k) for g in range(count)]
+    value = np.stack([a[:, own] @ b[own] for own in every])
+    bound = np.stack([gamma(max(len(own) - 1, 0)) * (abs(a[:, own]) @ abs(b[own])) for own in every])
+    return value, bound + 2.0**-50 * ins.k * (abs(a) @ abs(b))  # the FP64 product rounds too
+
+
+def _sum_squares(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    value = (i["x"] ** 2).sum(axis=1)
+    return {"out": (value, gamma(i["x"].shape[1]) * value)}
+
+
+def _norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    # planes - 1 additions, division by imm, eps, root, product, division
+    mean = i["squares"].sum(axis=0) / ins.imm
+    value = i["x"] * i["gain"] / np.sqrt(mean + i["eps"])[:, None]
+    return {"out": stored(value, gamma(len(i["squares"]) + 4) * abs(value))}
+
+
+def _reduce(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    terms = i["planes"] if "planes" in i else np.stack([i["x"], i["y"]])
+    terms = np.concatenate([terms, i["residual"][None]]) if "residual" in i else terms
+    bounded = summed(terms)
+    return {"out": bounded if ins.flags & F_OUT_FP32 else stored(*bounded)}
+
+
+def _rope(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    heads = i["x"].reshape(ins.m, ins.n // ins.imm, 2, ins.imm // 2)
+    swapped = heads[:, :, ::-1] * np.array([-1.0, 1.0])[:, None]
+    value = heads * i["cos"] + swapped * i["sin"]
+    error = gamma(2) * (abs(heads * i["cos"]) + abs(swapped * i["sin"]))
+    return {"out": stored(value.reshape(ins.m, ins.n), error.reshape(ins.m, ins.n))}
+
+
+def _softmax(_: SimpleNamespace, i: Arrays, outputs: Arrays) -> dict[str, Bounded]:
+    scaled = i["x"] * i["scale"]
+    top = scaled.max(axis=1, keepdims=True)
+    value = np.exp(scaled - top)
+    exponent = gamma(2) * (abs(scaled) + abs(top) + abs(scaled - top))
+    error = value * (np.expm1(exponent) + gamma(2) * np.exp(exponent))
+    rounded = _reals(outputs["out"])  # the sum is over the results as they are stored
+    sums = rounded.sum(axis=1)
+    return {
+        "out": stored(value, error),
+        "maxima": (top[:, 0], gamma(1) * abs(top[:, 0])),
+        "sums": (sums, gamma(rounded.shape[1]) * sums),
+    }
+
+
+def _attention_out(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    value, error = summed(i["planes"])
+    if ins.flags & F_OUT_FP32:
+        return {"out": (value, error)}
+    divisor = i["sums"][:, None]  # a division, or a reciprocal and a product
+    return {"out": stored(value / divisor, (error + gamma(2) * (abs(value) + error)) / divisor)}
+
+
+def _combine_parts(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    count = len(i["parts"])
+    distance = i["maxima"] - i["maxima"].max(axis=0)
+    weights = np.exp(distance)
+    # a weight is off by the rounded distance and two roundings; then a product and count - 1 additions
+    relative = np.expm1(gamma(1) * abs(distance)) + gamma(count + 2) * np.exp(gamma(1) * abs(distance))
+    terms = weights[:, :, None] * i["parts"]
+    value, error = terms.sum(axis=0), (relative[:, :, None] * abs(terms)).sum(axis=0)
+    sums = (weights * i["sums"]).sum(axis=0)[:, None]
+    off = (relative * weights * i["sums"]).sum(axis=0)[:, None]
+    bound = (error + abs(value) * off / sums) / (sums - off)
+    return {"out": stored(value / sums, bound + gamma(1) * (abs(value / sums) + bound))}
+
+
+def _swiglu(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    gate, gate_error = summed(i["gate"])
+    up, up_error = summed(i["up"])
+    silu = gate / (1 + np.exp(-gate))
+    silu_error = SWIGLU_SLOPE * gate_error
+    error = silu_error * (abs(up) + up_error) + abs(silu) * up_error
+    # exponential 2, addition, product, division: with the sum of positive terms none grows
+    rounding = gamma(6) * (abs(silu) + silu_error) * (abs(up) + up_error)
+    return {"out": stored(silu * up, error + rounding)}
+
+
+def _copy(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    return {"out": (i["x"], np.zeros_like(i["x"]))}
+
+
+def _axpy(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    product = i["weight"][:, None] * i["x"]
+    before = i.get("before", np.zeros_like(product))
+    return {"out": (product + before, gamma(2) * (abs(product) + abs(before)))}
+
+
+def _route(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    value, error = summed(i["planes"])
+    chosen = i["chosen"].astype(np.int64)
+    logits, off = np.take_along_axis(value, chosen, 1), np.take_along_axis(error, chosen, 1)
+    distance = logits - logits.max(axis=1, keepdims=True)
+    exponent = 2 * off.max(axis=1, keepdims=True) + gamma(1) * (abs(distance) + 2 * off.max(axis=1, keepdims=True))
+    weights = np.exp(distance)
+    gates = weights / weights.sum(axis=1, keepdims=True)
+    # the quotient of two quantities off by at most `relative` each, and one rounding
+    relative = (np.expm1(exponent) + gamma(chosen.shape[1] + 1) * np.exp(exponent)).max(axis=1, keepdims=True)
+    return {"out": (gates, gates * ((1 + relative) / (1 - relative) * (1 + U) - 1))}
+
+
+def _search(inputs: Arrays, outputs: Arrays) -> float:
+    """Error of a search, in bounds; infinite if an index is not the place of a greatest value within the bounds."""
+    found, where = _reals(outputs["values"]), outputs["indices"].astype(np.int64)
+    value = np.zeros((0, len(found)))
+    bound = value
+    index = np.zeros((0, len(found)), np.int64)
+    if "planes" in inputs:
+        logits, error = summed(_reals(inputs["planes"]))
+        value, bound = logits.T, error.T
+        index = np.broadcast_to(np.arange(len(value))[:, None] + inputs["first"], value.shape)
+    if "values" in inputs:
+        earlier = np.atleast_2d(_reals(inputs["values"]))
+        value, bound = np.concatenate([value, earlier]), np.concatenate([bound, np.zeros_like(earlier)])
+        index = np.concatenate([index, np.atleast_2d(inputs["indices"]).astype(np.int64)])
+    beaten = ((value - bound) > (found + SMALLEST)).any(axis=0)
+    own = index == where
+    ratio = np.where(own, abs(value - found) / (bound + SMALLEST), np.inf).min(axis=0)
+    tied = ((value == found) & (bound == 0) & (index < where)).any(axis=0)
+    return float(np.max(np.where(beaten | tied, np.inf, ratio), initial=0.0))
+
+
+_VECTOR: dict[int, Callable[[SimpleNamespace, Arrays, Arrays], dict[str, Bounded]]] = {
+    V_SUM_SQUARES: _sum_squares,
+    V_NORM: _norm,
+    V_REDUCE: _reduce,
+    V_ADD: _reduce,
+    V_ROPE: _rope,
+    V_SOFTMAX: _softmax,
+    V_ATTENTION_OUT: _attention_out,
+    V_COMBINE_PARTS: _combine_parts,
+    V_SWIGLU: _swiglu,
+    V_COPY: _copy,
+    V_AXPY: _axpy,
+    V_ROUTE: _route,
+}

@@ -1,0 +1,93 @@
+"""The one decorator of compiled functions, and records as state.
+
+Three lanes run the same source, chosen by the environment variable ``NMPSIM_LANE`` before the first import:
+
+=============  ==============================================================
+``compiled``   numba, no checks: the default
+``checked``    numba with bounds checks
+``interpreted`` plain Python (numba's JIT switched off), for debugging and coverage
+=============  ==============================================================
+
+numba's own cache key is the caller's file only: an edit in an imported helper would leave old machine code in use.
+So the cache folder is named by a hash over *all* sources of the package that hold kernels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LANES = ("compiled", "checked", "interpreted")
+LANE = os.environ.get("NMPSIM_LANE", "compiled")
+if LANE not in LANES:
+    raise SystemExit(f"NMPSIM_LANE: got {LANE!r}; allowed: {', '.join(LANES)}; unset it for the default")
+if LANE == "interpreted":
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
+
+import numba  # noqa: E402  (the lane must be known first)
+
+KERNEL_FOLDERS = ("link", "dram", "noc", "core", "machine", "spec")
+
+NEVER = np.int64(2**62)
+"""A time that never comes; ticks."""
+
+
+def source_hash() -> str:
+    """Hash of every source file whose text can end up in machine code; 16 hex digits."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256(f"numba {numba.__version__} lane {LANE}".encode())
+    for path in sorted([root / "kernel.py", *(p for f in KERNEL_FOLDERS for p in (root / f).rglob("*.py"))]):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Folder of the compile cache; made if missing, a temporary one where the home is read-only."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nmpsim"
+    folder = base / f"kernels-{source_hash()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="nmpsim-kernels-"))
+    return folder
+
+
+if LANE != "interpreted":
+    numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile an entry point of the cycle model (cached, without the interpreter lock)."""
+    return numba.njit(nogil=True, cache=True, boundscheck=LANE == "checked")(function)  # type: ignore[no-any-return]
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a small function into each of its callers."""
+    return numba.njit(forceinline=True, boundscheck=LANE == "checked")(function)  # type: ignore[no-any-return]
+
+
+class Record:
+    """A kind of hardware thing: a record type whose fields carry unit and meaning.
+
+    Parameters
+    ----------
+    name : str
+        Name of the kind, for tables.
+    fields : tuple of str
+        ``(field, unit, meaning)``; every field is a 64-bit integer.
+    """
+
+    def __init__(self, name: str, *fields: tuple[str, str, str]) -> None:
+        self.name = name
+        self.fields = fields
+        self.dtype = np.dtype([(field, "i8") for field, _, _ in fields])
+
+    def zeros(self, *shape: int) -> Any:
+        """Array of records, all fields 0, that reads the same compiled and interpreted."""
+        return np.zeros(shape, np.dtype((np.record, self.dtype))).view(np.recarray)

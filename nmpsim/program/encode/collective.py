@@ -1,0 +1,160 @@
+"""Collectives of the plain schedule, as messages between neighbours on the ring.
+
+All-gather: every PU passes on what it received, in both directions at once::
+
+    step      1        2        3
+    PU 2 cw   own      from 1   from 0      (to PU 3)
+    PU 2 ccw  own      from 3   from 4      (to PU 1)
+
+Reduce-scatter: a piece for owner q starts at q's far neighbour and collects a partial sum at every PU on its way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.isa import F_OUT_FP32, V_ADD
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rows of a buffer: address, rows, bytes of a row, bytes from row to row."""
+
+    address: int
+    rows: int
+    size: int
+    ld: int
+
+
+Waits = list[Event]
+
+
+def all_gather(out: Emitter, regions: list[list[Region]], ready: list[list[Event | None]]) -> list[Waits]:
+    """Bring every PU's regions to the same addresses of all other PUs.
+
+    Parameters
+    ----------
+    out : Emitter
+    regions : list of lists of Region, by PU
+        What each PU contributes.
+    ready : list of lists of Event, by PU
+        When it stands in the PU's own buffer.
+
+    Returns
+    -------
+    list of lists of Event, by PU
+        When all the others' regions stand in the PU's buffer.
+    """
+    pus = out.pus
+    done: list[dict[int, int]] = [{} for _ in range(pus)]
+    for direction, hops in ((0, pus // 2), (1, (pus - 1) // 2)):
+        turn = -1 if direction else 1
+        came: list[Event | None] = [None] * pus
+        for step in range(hops):
+            nxt: list[Event | None] = [None] * pus
+            for pu in range(pus):
+                owner = (pu - turn * step) % pus
+                to = (pu + turn) % pus
+                waits = ready[pu] if step == 0 else [came[pu]]
+                for region in regions[owner]:
+                    _, there = out.send(pu, to, waits, direction=direction, rows=region.rows, size=region.size,
+                                        source=region.address, source_ld=region.ld, target=region.address,
+                                        target_ld=region.ld)
+                    nxt[to] = there
+                if not regions[owner]:
+                    nxt[to] = None
+            for pu in range(pus):
+                event = nxt[pu]
+                if event is not None:
+                    done[pu][event.semaphore] = event.count
+                came[pu] = event
+    return [[Event(s, c) for s, c in sorted(d.items())] for d in done]
+
+
+def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], common: int) -> list[Waits]:
+    """Send one small region of every PU straight to all others; counted by a shared semaphore.
+
+    Returns
+    -------
+    list of lists of Event, by PU
+        When all the others' regions stand in the PU's buffer.
+    """
+    pus = out.pus
+    there: list[Waits] = [[] for _ in range(pus)]
+    for distance in range(1, pus):
+        for pu in range(pus):
+            to = (pu + distance) % pus
+            piece = region[pu]
+            _, event = out.send(pu, to, ready[pu], common=common, rows=piece.rows, size=piece.size,
+                                source=piece.address, source_ld=piece.ld, target=piece.address, target_ld=piece.ld)
+            there[to] = [event]
+    return there
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Columns of a partial-sum buffer that belong to one owner: first column and number."""
+
+    start: int
+    columns: int
+
+
+def reduce_scatter(out: Emitter, m: int, partial: int, partial_ld: int, landing: int, pieces: list[Piece],
+                   ready: list[list[Event | None]], grain: int) -> list[list[Event | None]]:
+    """Add the partial sums of all PUs; every owner ends with the whole sum of its piece, in place, in FP32.
+
+    Parameters
+    ----------
+    out : Emitter
+    m : int
+        Rows.
+    partial, partial_ld : int
+        FP32 partial sums [m, all pieces] at the same address of every PU, and bytes per row.
+    landing : int
+        Landing space: ``2 * (pus - 1)`` slots of m rows of the widest half piece.
+    pieces : list of Piece, by owner
+    ready : list of lists of Event, by PU
+        When the PU's partial sums stand.
+    grain : int
+        Columns that fill one flit; pieces are halved at multiples of it.
+
+    Returns
+    -------
+    list of lists of Event, by PU
+        When the owner's sum is complete.
+    """
+    pus = out.pus
+    done: list[list[Event | None]] = [list(r) for r in ready]
+    halves = [-(-p.columns // (2 * grain)) * grain if p.columns > grain else p.columns for p in pieces]
+    widest = max(max(h, p.columns - h) for h, p in zip(halves, pieces, strict=True))
+    for direction in (0, 1):
+        turn = -1 if direction else 1
+        before = [list(r) for r in ready]
+        for step in range(1, pus):
+            after: list[list[Event | None]] = [[] for _ in range(pus)]
+            slot = landing + (direction * (pus - 1) + step - 1) * m * widest * 4
+            for pu in range(pus):
+                owner = (pu - turn * step) % pus
+                to = (pu + turn) % pus
+                piece = pieces[owner]
+                start = piece.start + (halves[owner] if direction else 0)
+                width = piece.columns - halves[owner] if direction else halves[owner]
+                if width == 0:
+                    after[to] = list(ready[to])
+                    continue
+                own = partial + start * 4
+                _, there = out.send(pu, to, before[pu], direction=direction, rows=m, size=width * 4, source=own,
+                                    source_ld=partial_ld, target=slot, target_ld=width * 4)
+                added = out.vector(to, V_ADD, m, width, [there, *ready[to]], a=slot, a_ld=width * 4, b=own,
+                                   b_ld=partial_ld, out=own, out_ld=partial_ld, flags=F_OUT_FP32)
+                after[to] = [added]
+            before = after
+        done = [[*d, *b] for d, b in zip(done, before, strict=True)]
+    return done
+
+
+def landing_bytes(pus: int, m: int, widest_piece: int, grain: int) -> int:
+    """Bytes of the landing space of one `reduce_scatter`."""
+    half = max(-(-widest_piece // (2 * grain)) * grain, widest_piece // 2) if widest_piece > grain else widest_piece
+    return 2 * max(pus - 1, 0) * m * half * 4

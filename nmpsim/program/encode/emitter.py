@@ -1,0 +1,167 @@
+"""Instruction streams under construction: one list per core, with the counts that semaphores will have reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.errors import InternalError
+from nmpsim.program.isa import (
+    FIELDS,
+    INSTRUCTION,
+    KV,
+    MOVE,
+    SEND,
+    SEND_CCW,
+    SEND_CW,
+    UNITS,
+    VECTOR,
+    WAITS,
+    arrival,
+    semaphores,
+    shared,
+)
+from nmpsim.program.vector import loops
+from nmpsim.spec.params import MachineParams
+
+
+class Event(NamedTuple):
+    """A point in the life of a core: semaphore `semaphore` of that core has reached `count`."""
+
+    semaphore: int
+    count: int
+
+
+_INDEX = {name: i for i, (name, _) in enumerate(FIELDS)}
+_BLANK = [0] * len(FIELDS)
+for _name in ("wait0", "wait1", "wait2", "wait3", "table"):
+    _BLANK[_INDEX[_name]] = -1
+
+
+class Emitter:
+    """Collects the instructions of all cores in an order in which they could run one by one.
+
+    Parameters
+    ----------
+    params : MachineParams
+        The chip.
+    """
+
+    def __init__(self, params: MachineParams) -> None:
+        self.params = params
+        self.pus = params.pus
+        self.operator = 0
+        self._rows: list[list[tuple[int, ...]]] = [[] for _ in range(self.pus)]
+        self._counts = [[0] * semaphores(self.pus) for _ in range(self.pus)]
+        self._tables: list[int] = []
+        self._known: dict[tuple[int, ...], int] = {}
+
+    def table(self, values: Sequence[int]) -> int:
+        """Offset of `values` in the table of integers; equal sequences are stored once."""
+        key = tuple(int(v) for v in values)
+        if key not in self._known:
+            self._known[key] = len(self._tables)
+            self._tables.extend(key)
+        return self._known[key]
+
+    def emit(self, pu: int, unit: int, op: int, waits: Iterable[Event | None] = (), **fields: int) -> Event:
+        """Append one instruction to a core and return the event of its completion.
+
+        Parameters
+        ----------
+        pu, unit, op : int
+            Core, unit and operation.
+        waits : iterable of Event or None
+            Events of the same core; None is ignored, several on one semaphore become one.
+        **fields : int
+            Operand fields.
+
+        Raises
+        ------
+        InternalError
+            If the waits need more than four semaphores.
+        """
+        row = _BLANK.copy()
+        row[_INDEX["unit"]], row[_INDEX["op"]], row[_INDEX["operator"]] = unit, op, self.operator
+        for name, value in fields.items():
+            row[_INDEX[name]] = value
+        strongest: dict[int, int] = {}
+        for wait in waits:
+            if wait is not None:
+                strongest[wait.semaphore] = max(wait.count, strongest.get(wait.semaphore, 0))
+        if len(strongest) > WAITS:
+            raise InternalError(f"encoder: an instruction of PU {pu} waits for {len(strongest)} semaphores")
+        for i, (semaphore, count) in enumerate(sorted(strongest.items())):
+            row[_INDEX[f"wait{i}"]], row[_INDEX[f"count{i}"]] = semaphore, count
+        self._rows[pu].append(tuple(row))
+        counts = self._counts[pu]
+        counts[unit] += 1
+        return Event(unit, counts[unit])
+
+    def vector(self, pu: int, op: int, m: int, n: int, waits: Iterable[Event | None] = (), **fields: int) -> Event:
+        """Append a vector operation on [m, n], with its microcode, and return its completion."""
+        parts = loops(op, m, n, fields.get("planes", 0), fields.get("flags", 0), fields.get("imm", 0))
+        for i, (elements, read, write, rate) in enumerate(parts):
+            fields |= {f"elements{i}": elements, f"read{i}": read, f"write{i}": write, f"rate{i}": rate}
+        return self.emit(pu, VECTOR, op, waits, m=m, n=n, **fields)
+
+    def send(self, pu: int, destination: int, waits: Iterable[Event | None], *, direction: int | None = None,
+             common: int | None = None, rows: int = 1, size: int, source: int, source_ld: int = 0, target: int,
+             target_ld: int = 0) -> tuple[Event, Event]:
+        """Append a message; return its completion at the sender and its arrival at the destination.
+
+        Parameters
+        ----------
+        pu, destination : int
+            Cores; must differ.
+        waits : iterable of Event
+            Events of the sender.
+        direction : int, optional
+            0 clockwise, 1 counter-clockwise; default the shorter way.
+        common : int, optional
+            Index of a shared semaphore to count it; default that of (sender, direction).
+        rows, size : int
+            Rows of the message and bytes of each.
+        source, source_ld, target, target_ld : int
+            Buffer addresses and row distances; bytes.
+        """
+        if direction is None:
+            direction = 0 if (destination - pu) % self.pus <= (pu - destination) % self.pus else 1
+        signal = arrival(pu, direction) if common is None else shared(self.pus, common)
+        sent = self.emit(pu, SEND_CCW if direction else SEND_CW, SEND, waits, m=rows, bytes=size, a=source,
+                         a_ld=source_ld, b=target, b_ld=target_ld, bank=destination, imm=direction, signal=signal)
+        counts = self._counts[destination]
+        counts[signal] += 1
+        return sent, Event(signal, counts[signal])
+
+    def last(self, pu: int, unit: int) -> Event | None:
+        """Completion of the latest instruction of a unit, None if it has none."""
+        count = self._counts[pu][unit]
+        return Event(unit, count) if count else None
+
+    def streams(self, offsets: list[tuple[int, int]]) -> tuple[NDArray[np.void], ...]:
+        """Return the instruction streams, one array of INSTRUCTION per core.
+
+        Parameters
+        ----------
+        offsets : list of (int, int), by PU
+            Rows to add to moves of the model's tensors and of the KV cache.
+        """
+        streams = []
+        for rows, (weights, cache) in zip(self._rows, offsets, strict=True):
+            stream = np.array(rows, INSTRUCTION)
+            moves, cached = stream["unit"] == MOVE, stream["traffic"] == KV
+            stream["row"][moves & ~cached] += weights
+            stream["row"][moves & cached] += cache
+            streams.append(stream)
+        return tuple(streams)
+
+    def tables(self) -> NDArray[np.int64]:
+        """Return the table of integers; at least one element."""
+        return np.array(self._tables or [0], np.int64)
+
+
+__all__ = ["MOVE", "UNITS", "Emitter", "Event"]

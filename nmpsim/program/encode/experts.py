@@ -1,0 +1,147 @@
+"""A mixture-of-experts layer: router, top-k, and the experts one at a time over all PUs.
+
+The assignment of tokens to experts is part of the workload, so the program is static; the weights of the chosen
+experts are computed from the router's logits.  The router is multiplied over K: every PU uses its slice of the
+activations, sends its partial logits to all others, and routes on its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nmpsim.program.encode.collective import Region, to_all
+from nmpsim.program.encode.emitter import Event
+from nmpsim.program.encode.gemm import Chunk, Gemm, Segments, reduce_chunk
+from nmpsim.program.encode.spread import Sliced
+from nmpsim.program.isa import F_A_FP32, F_ACCUMULATE, F_RESIDUAL, V_AXPY, V_COPY, V_REDUCE, V_ROUTE
+from nmpsim.workload import OperatorKind
+
+if TYPE_CHECKING:
+    from nmpsim.program.encode.step import StepEncoder
+
+Ready = list[list[Event | None]]
+
+
+class Experts:
+    """Buffer regions of a MoE layer and its encoder.
+
+    Parameters
+    ----------
+    step : StepEncoder
+        The step it belongs to; regions are taken in phase ``ffn``.
+    """
+
+    def __init__(self, step: StepEncoder) -> None:
+        self.step = step
+        model, m, take = step.model, step.m, step.buffer.take
+        most = max((o.m for o in step.graph.operators if o.kind is OperatorKind.GATHER), default=1)
+        self.choices = model.experts_per_token
+        self.logits = take("router logits", step.pus * m * model.experts * 4, "ffn")
+        self.weights = take("expert weights", m * self.choices * 4, "ffn")
+        self.rows = take("rows of an expert", most * model.hidden * 2, "ffn")
+        self.sum_ld = max(n for _, n in step.hidden) * 4
+        self.result = take("result of an expert", most * self.sum_ld, "ffn")
+        self.sum = take("sum of experts", m * self.sum_ld, "ffn")
+
+    def _route(self, layer: int, normed: Sliced) -> tuple[Sliced, Ready, list[tuple[int, ...]]]:
+        """Emit router and top-k; returns the activations gathered by nobody yet, the weights' events, the choices."""
+        step, m = self.step, self.step.m
+        out, experts = step.out, step.model.experts
+        index = step.index[f"layer{layer}.router"]
+        plan = step.schedule.gemm[index]
+        out.operator = index
+        segments: list[Segments] = [((0, experts),)] * step.pus
+        gemm = Gemm(out, step.banks, plan.shape, f"layers.{layer}.router", segments, step.hidden)
+        gemm.stream()
+        size = m * experts * 4
+        own = [self.logits + pu * size for pu in range(step.pus)]
+
+        def keep(pu: int, chunk: Chunk) -> Event:
+            return reduce_chunk(out, pu, m, chunk, own[pu] + chunk.start * 4, experts * 4, fp32=True)
+
+        a = [(normed.address + first * 2, normed.ld) for first, _ in step.hidden]
+        done = gemm.passes(m, a, normed.ready, step.partial, keep)
+        sent = [Region(address, 1, size if step.hidden[pu][1] else 0, size) for pu, address in enumerate(own)]
+        came = to_all(out, sent, [[d] for d in done], step.shared_turn())
+        out.operator = step.index[f"layer{layer}.topk"]
+        assert step.graph.routing is not None
+        chosen = [tuple(experts) for experts in step.graph.routing.assignment[layer]]
+        table = out.table([e for token in chosen for e in token])
+        weights: Ready = []
+        for pu in range(step.pus):
+            waits = [done[pu], *came[pu]]
+            weights.append([out.vector(pu, V_ROUTE, m, experts, waits, a=self.logits, a_ld=experts * 4,
+                                       planes=step.pus, plane_ld=size, imm=self.choices, table=table,
+                                       out=self.weights, out_ld=self.choices * 4)])
+        return normed, weights, chosen
+
+    def encode_layer(self, layer: int, normed: Sliced, residual: int) -> Ready:
+        """Emit a MoE layer behind its norm; the residual stream stands at ``x`` afterwards.
+
+        Parameters
+        ----------
+        layer : int
+        normed : Sliced
+            Activations behind the norm.
+        residual : int
+            Index of the residual operator.
+        """
+        step, m, out = self.step, self.step.m, self.step.out
+        normed, weights, chosen = self._route(layer, normed)
+        done: Ready = [[] for _ in range(step.pus)]
+        started: set[int] = set()
+        gathered: Ready | None = None
+        experts = [o for o in step.graph.of_layer(layer) if o.kind is OperatorKind.GATHER]
+        for gather in experts:
+            if gathered is None:
+                gathered = step.gather(normed, step.index[gather.name])
+            out.operator = step.index[gather.name]
+            copied: Ready = []
+            for pu in range(step.pus):
+                event: Event | None = None
+                for i, token in enumerate(gather.tokens):
+                    event = out.vector(pu, V_COPY, 1, step.model.hidden, [*gathered[pu], *done[pu]],
+                                       a=step.y + token * step.y_ld, a_ld=step.y_ld,
+                                       out=self.rows + i * step.y_ld, out_ld=step.y_ld)
+                copied.append([event])
+            results = self._expert(layer, gather.expert, gather.m, copied, done)
+            out.operator = step.index[f"layer{layer}.expert{gather.expert}.combine"]
+            for pu, (_, number) in enumerate(step.hidden):
+                for i, token in enumerate(gather.tokens):
+                    if number == 0:
+                        continue
+                    choice = chosen[token].index(gather.expert)
+                    first = token not in started
+                    done[pu] = [out.vector(
+                        pu, V_AXPY, 1, number, [*results[pu], *weights[pu]], a=self.result + i * self.sum_ld,
+                        a_ld=self.sum_ld, b=self.weights + (token * self.choices + choice) * 4,
+                        out=self.sum + token * self.sum_ld, out_ld=self.sum_ld,
+                        flags=F_A_FP32 | (0 if first else F_ACCUMULATE))]
+            started.update(gather.tokens)
+        out.operator = residual
+        ready: Ready = []
+        for pu, (_, number) in enumerate(step.hidden):
+            ready.append([out.vector(pu, V_REDUCE, m, number, done[pu], a=self.sum, a_ld=self.sum_ld, planes=1,
+                                     c=step.x, c_ld=step.x_ld, out=step.x, out_ld=step.x_ld, flags=F_RESIDUAL)])
+        return ready
+
+    def _expert(self, layer: int, expert: int, m: int, rows: Ready, before: Ready) -> Ready:
+        """Emit the GEMMs of one expert on its gathered rows; returns when its result stands, sliced."""
+        step = self.step
+        name, tensor = f"layer{layer}.expert{expert}.", f"layers.{layer}.expert.{expert}."
+        everywhere = Sliced(self.rows, step.y_ld, step.hidden, rows, regions=[[] for _ in range(step.pus)])
+        index = step.index[name + "gate_up"]
+        activated = step.spread.run(index, step.schedule.gemm[index], tensor + "gate_up", m, everywhere,
+                                    step.segments(OperatorKind.GATE_UP),
+                                    step.swiglu(step.index[name + "activation"], m, before), paired=True)
+        index = step.index[name + "down"]
+
+        def keep(pu: int, chunk: Chunk) -> Event:
+            step.out.operator = index
+            return reduce_chunk(step.out, pu, m, chunk, self.result + chunk.start * 4, self.sum_ld, fp32=True,
+                                waits=list(before[pu]))
+
+        h = step.sliced_ffn([[a] for a in activated])
+        results = step.spread.run(index, step.schedule.gemm[index], tensor + "down", m, h,
+                                  step.segments(OperatorKind.DOWN), keep)
+        return [[r] for r in results]

@@ -1,0 +1,181 @@
+"""A GEMM over the PUs: one weight stream and a chain of passes per PU, results handed on chunk by chunk.
+
+    stream  ......................................
+    array   [chunk 0][chunk 1][chunk 2] ...          partial sums to two alternating regions
+    vector           [ 0 ]    [ 1 ]    [ 2 ] ...     adds the planes and does what comes next (SwiGLU, residual, ...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nmpsim.program.beats import Tile, useful_bytes
+from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.encode.memory import Banks, strip_counts
+from nmpsim.program.isa import ARRAY, F_OUT_FP32, MOVE, PASS, SPLIT_K, STREAM, TREE, V_REDUCE, WEIGHT
+from nmpsim.program.schedule import PassPlan
+from nmpsim.spec.params import CoreParams
+
+Segments = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Result of one pass, in FP32 partial-sum planes.
+
+    Parameters
+    ----------
+    start, columns : int
+        Columns within the PU's share.
+    address, ld, planes, plane_ld : int
+        Where the planes stand; bytes.
+    ready : Event
+        When they do.
+    """
+
+    start: int
+    columns: int
+    address: int
+    ld: int
+    planes: int
+    plane_ld: int
+    ready: Event
+
+
+Consume = Callable[[int, Chunk], Event]
+
+
+def planes_of(core: CoreParams, shape: PassPlan) -> int:
+    """Partial-sum planes that a pass of that shape writes."""
+    return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
+
+
+def chunk_columns(core: CoreParams, shape: PassPlan, *, paired: bool = False) -> int:
+    """Columns of N that one pass computes: one block per group, at least two blocks when `paired`."""
+    groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
+    return core.columns * max(groups, 2 if paired else 1)
+
+
+def partial_bytes(core: CoreParams, shape: PassPlan, m: int, *, paired: bool = False) -> int:
+    """Bytes of the partial sums of one pass."""
+    return planes_of(core, shape) * m * chunk_columns(core, shape, paired=paired) * 4
+
+
+def cut(segments: Segments, start: int, length: int) -> Segments:
+    """Return the part of a list of column ranges that covers `length` columns from `start` on."""
+    parts = []
+    at = 0
+    for first, size in segments:
+        low, high = max(start, at), min(start + length, at + size)
+        if low < high:
+            parts.append((first + low - at, high - low))
+        at += size
+    return tuple(parts)
+
+
+def width(segments: Segments) -> int:
+    """Return the columns of a list of ranges."""
+    return sum(size for _, size in segments)
+
+
+class Gemm:
+    """One GEMM being encoded: `stream` starts the weights, `passes` computes.
+
+    Parameters
+    ----------
+    out : Emitter
+    banks : Banks
+    shape : PassPlan
+        Shape and dataflow on every core.
+    tensor : str
+        The weight tensor.
+    segments : list of Segments, by PU
+        Columns of the tensor that each PU computes, in the order of its results.
+    k_ranges : list of (int, int), by PU
+        First row of the tensor and number of rows that each PU multiplies.
+    paired : bool
+        Results are consumed in pairs of column blocks.
+    """
+
+    def __init__(self, out: Emitter, banks: Banks, shape: PassPlan, tensor: str, segments: list[Segments],
+                 k_ranges: list[tuple[int, int]], *, paired: bool = False) -> None:
+        self.out = out
+        self.core = out.params.core
+        self.shape = shape
+        self.columns = chunk_columns(self.core, shape, paired=paired)
+        self.operator = out.operator
+        self.tiles: list[tuple[Tile, ...]] = []
+        for pu in range(out.pus):
+            tiles = []
+            k_start, k = k_ranges[pu]
+            total = width(segments[pu]) if k > 0 else 0
+            for start in range(0, total, self.columns):
+                part = cut(segments[pu], start, self.columns)
+                tiles.append(Tile(shape.flow, shape.group, shape.split, shape.contiguous, width(part), k, k_start, part))
+            self.tiles.append(tuple(tiles))
+        self.rows = [banks.stream(tensor, pu, tiles) if tiles else 0 for pu, tiles in enumerate(self.tiles)]
+
+    def stream(self) -> None:
+        """Start the weights on their way; they wait in the strip FIFOs for the first pass."""
+        for pu, tiles in enumerate(self.tiles):
+            if tiles:
+                counts = strip_counts(tiles, self.core)
+                self.out.emit(pu, MOVE, STREAM, row=self.rows[pu], table=self.out.table(counts), traffic=WEIGHT,
+                              bytes=sum(useful_bytes(t) for t in tiles))
+
+    def passes(self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]], partial: tuple[int, int],
+               consume: Consume) -> list[Event | None]:
+        """Emit the passes and their consumers; return the last consumer's event of every PU.
+
+        Parameters
+        ----------
+        m : int
+            Rows of A.
+        a : list of (int, int), by PU
+            Address and row distance of A.
+        ready : list of lists of Event, by PU
+            When A stands.
+        partial : (int, int)
+            Two regions of the buffer for partial sums, used in turn.
+        consume : callable
+            Emits what follows a chunk on its PU and returns its completion.
+        """
+        out, shape, core = self.out, self.shape, self.core
+        planes = planes_of(core, shape)
+        last: list[Event | None] = [None] * out.pus
+        for pu, tiles in enumerate(self.tiles):
+            uses: list[Event | None] = [None, None]
+            for i, tile in enumerate(tiles):
+                ld = self.columns * 4
+                plane_ld = m * ld
+                waits = [uses[i % 2], *(ready[pu] if i == 0 else [])]
+                address = partial[i % 2]
+                done = out.emit(pu, ARRAY, PASS, waits, operator=self.operator, flow=shape.flow, group=shape.group,
+                                split=shape.split, contiguous=shape.contiguous, m=m, n=tile.n, k=tile.k, a=a[pu][0],
+                                a_ld=a[pu][1], out=address, out_ld=ld, planes=planes, plane_ld=plane_ld)
+                chunk = Chunk(i * self.columns, tile.n, address, ld, planes, plane_ld, done)
+                uses[i % 2] = last[pu] = consume(pu, chunk)
+        return last
+
+
+def reduce_chunk(out: Emitter, pu: int, m: int, chunk: Chunk, target: int, ld: int, *, fp32: bool = False,
+                 waits: list[Event | None] | None = None) -> Event:
+    """Add the planes of a chunk into [m, columns] at `target`, in FP16 or FP32."""
+    return out.vector(pu, V_REDUCE, m, chunk.columns, [chunk.ready, *(waits or [])], a=chunk.address, a_ld=chunk.ld,
+                      planes=chunk.planes, plane_ld=chunk.plane_ld, out=target, out_ld=ld,
+                      flags=F_OUT_FP32 if fp32 else 0)
+
+
+def balanced(count: int, pus: int) -> list[tuple[int, int]]:
+    """Split `count` things over the PUs as evenly as possible, in order: (first, number) by PU."""
+    return [(count * p // pus, count * (p + 1) // pus - count * p // pus) for p in range(pus)]
+
+
+def column_shares(columns: int, quantum: int, pus: int) -> list[tuple[int, int]]:
+    """Split columns over the PUs in whole quanta (the last one may be short): (first, number) by PU."""
+    shares = []
+    for first, number in balanced(-(-columns // quantum), pus):
+        start = min(first * quantum, columns)
+        shares.append((start, min((first + number) * quantum, columns) - start))
+    return shares

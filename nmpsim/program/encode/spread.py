@@ -1,0 +1,170 @@
+"""A GEMM spread over the PUs, from column slices to column slices.
+
+Between operators every activation is *sliced*: PU p has its own columns.  Over N the slices of A are gathered by all
+PUs first; over K every PU multiplies its slice by its rows of B, and the partial sums are reduced to their owners,
+chunk by chunk, under the passes of the next chunk::
+
+    over N   all-gather A | stream + passes | consume
+    over K                | passes 0 | passes 1 | ...
+                                     | reduce-scatter 0 | consume 0 | ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nmpsim.program.encode.collective import Piece, Region, all_gather, landing_bytes, reduce_scatter
+from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, Segments, cut, reduce_chunk, width
+from nmpsim.program.encode.memory import Banks
+from nmpsim.program.isa import SEND_CCW, SEND_CW, VECTOR
+from nmpsim.program.schedule import OVER_N, GemmPlan
+
+
+@dataclass
+class Sliced:
+    """An activation [m, columns] in FP16, sliced by columns over the PUs.
+
+    Parameters
+    ----------
+    address, ld : int
+        Of the whole matrix, at the same place in every PU's buffer; each PU holds its own columns of it.
+    shares : list of (int, int), by PU
+        First column and number of columns.
+    ready : list of lists of Event, by PU
+        When the own columns stand.
+    regions : list of lists of Region, by PU, optional
+        What each PU holds, where that is not its columns of all rows.
+    packed : bool
+        Every PU has only its own columns, from `address` on; such an activation cannot be gathered.
+    """
+
+    address: int
+    ld: int
+    shares: list[tuple[int, int]]
+    ready: list[list[Event | None]]
+    regions: list[list[Region]] | None = None
+    packed: bool = False
+
+    def own_regions(self, m: int) -> list[list[Region]]:
+        """What each PU contributes to an all-gather."""
+        if self.regions is not None:
+            return self.regions
+        return [[Region(self.address + first * 2, m, number * 2, self.ld)] if number else []
+                for first, number in self.shares]
+
+
+@dataclass
+class Reduction:
+    """Buffer space of the reduce-scatters, used in turn by consecutive chunks."""
+
+    partial: tuple[int, int]
+    landing: tuple[int, int]
+    turn: int = 0
+    free: list[list[list[Event | None]]] = field(default_factory=list)
+    complete: list[list[Event | None]] = field(default_factory=list)
+
+
+class Spread:
+    """Emits GEMMs over the PUs.
+
+    Parameters
+    ----------
+    out : Emitter
+    banks : Banks
+    partial : (int, int)
+        Regions for the planes of two passes.
+    reduction : Reduction
+        Regions for partial sums over K.
+    """
+
+    def __init__(self, out: Emitter, banks: Banks, partial: tuple[int, int], reduction: Reduction) -> None:
+        self.out, self.banks, self.partial, self.reduction = out, banks, partial, reduction
+        self.grain = max(1, out.params.noc.flit_bytes // 4)
+        reduction.free = [[[] for _ in range(out.pus)] for _ in range(2)]
+        reduction.complete = [[] for _ in range(out.pus)]
+
+    def run(self, operator: int, plan: GemmPlan, tensor: str, m: int, a: Sliced, segments: list[Segments],
+            consume: Consume, *, paired: bool = False) -> list[Event | None]:
+        """Emit one GEMM; return the last consumer's event of every PU.
+
+        Parameters
+        ----------
+        operator : int
+            Index of the operator.
+        plan : GemmPlan
+        tensor : str
+            The weight tensor.
+        m : int
+            Rows of A.
+        a : Sliced
+            Activations; over N they are gathered to the same addresses everywhere.
+        segments : list of Segments, by PU
+            Columns of the tensor that each PU owns in the result, in local order.
+        consume : callable
+            Emits what follows a chunk of the owner's result.
+        paired : bool
+            Results are consumed in pairs of column blocks.
+        """
+        self.out.operator = operator
+        if plan.over == OVER_N:
+            rows = sum(number for _, number in a.shares)
+            gemm = Gemm(self.out, self.banks, plan.shape, tensor, segments, [(0, rows)] * self.out.pus, paired=paired)
+            gemm.stream()
+            came = all_gather(self.out, a.own_regions(m), a.ready)
+            ready = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
+            return gemm.passes(m, [(a.address, a.ld)] * self.out.pus, ready, self.partial, consume)
+        return self._over_k(operator, plan, tensor, m, a, segments, consume, paired=paired)
+
+    def _over_k(self, operator: int, plan: GemmPlan, tensor: str, m: int, a: Sliced, segments: list[Segments],
+                consume: Consume, *, paired: bool) -> list[Event | None]:
+        out = self.out
+        last: list[Event | None] = [None] * out.pus
+        step = chunk_step(segments, plan.chunks, 2 * out.params.core.columns if paired else self.grain)
+        addresses = [(a.address + (0 if a.packed else first * 2), a.ld) for first, _ in a.shares]
+        longest = max(width(s) for s in segments)
+        for start in range(0, longest, step):
+            parts = [cut(s, start, step) for s in segments]
+            pieces = []
+            at = 0
+            for part in parts:
+                pieces.append(Piece(at, width(part)))
+                at += width(part)
+            out.operator = operator
+            whole = tuple(seg for part in parts for seg in part)
+            gemm = Gemm(out, self.banks, plan.shape, tensor, [whole] * out.pus, a.shares, paired=paired)
+            gemm.stream()
+            turn = self.reduction.turn
+            target, landing = self.reduction.partial[turn], self.reduction.landing[turn]
+            free = self.reduction.free[turn]
+            ld = at * 4
+
+            def keep(pu: int, chunk: Chunk, target: int = target, ld: int = ld,
+                     free: list[list[Event | None]] = free) -> Event:
+                return reduce_chunk(out, pu, m, chunk, target + chunk.start * 4, ld, fp32=True, waits=free[pu])
+
+            stands = gemm.passes(m, addresses, a.ready, self.partial, keep)
+            ready = [[s, *c] for s, c in zip(stands, self.reduction.complete, strict=True)]
+            reduce_scatter(out, m, target, ld, landing, pieces, ready, self.grain)
+            for pu in range(out.pus):
+                event = out.last(pu, VECTOR)
+                if pieces[pu].columns and event is not None:
+                    place = Chunk(start, pieces[pu].columns, target + pieces[pu].start * 4, ld, 1, 0, event)
+                    last[pu] = consume(pu, place)
+                self.reduction.complete[pu] = [out.last(pu, VECTOR)]
+                free[pu] = [out.last(pu, VECTOR), out.last(pu, SEND_CW), out.last(pu, SEND_CCW)]
+            self.reduction.turn = 1 - turn
+        return last
+
+
+def chunk_step(segments: list[Segments], chunks: int, grain: int) -> int:
+    """Columns of every owner that one chunk of a GEMM over K reduces."""
+    longest = max(width(s) for s in segments)
+    return max(grain, -(-longest // (chunks * grain)) * grain)
+
+
+def reduction_bytes(pus: int, m: int, segments: list[Segments], chunks: int, grain: int, unit: int) -> tuple[int, int]:
+    """Bytes of the partial sums and of the landing space of one chunk."""
+    step = chunk_step(segments, chunks, unit)
+    columns = sum(min(step, width(s)) for s in segments)
+    return columns * m * 4, landing_bytes(pus, m, min(step, max(width(s) for s in segments)), grain)

@@ -1,0 +1,404 @@
+"""The whole decode step: embedding, layers, LM head, sampling.
+
+The residual stream and every operator's result are sliced by columns over the PUs (see spread.py); a norm exchanges
+one sum of squares per token; attention runs on tasks (see attention.py).
+"""
+
+from __future__ import annotations
+
+from nmpsim.errors import Fault, InfeasibleError
+from nmpsim.program.encode.attention import Attention, fp32_bits
+from nmpsim.program.encode.collective import Region, all_gather, to_all
+from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.encode.experts import Experts
+from nmpsim.program.encode.gemm import Chunk, Consume, Segments, balanced, column_shares, partial_bytes, reduce_chunk
+from nmpsim.program.encode.memory import WEIGHTS, Banks, Buffer
+from nmpsim.program.encode.spread import Reduction, Sliced, Spread, reduction_bytes
+from nmpsim.program.isa import (
+    CONSTANT,
+    EMBEDDING,
+    F_FIRST,
+    F_RESIDUAL,
+    LOAD,
+    MOVE,
+    V_ARGMAX,
+    V_ARGMAX_MERGE,
+    V_NORM,
+    V_REDUCE,
+    V_ROPE,
+    V_SUM_SQUARES,
+    V_SWIGLU,
+)
+from nmpsim.program.program import BeatImage, Program, ProgramOperator
+from nmpsim.program.schedule import OVER_K, Schedule
+from nmpsim.spec.params import MachineParams
+from nmpsim.workload import OUTSIDE, OperatorKind
+
+Ready = list[list[Event | None]]
+
+
+class StepEncoder:
+    """Encodes one decode step.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    params : MachineParams
+        The chip the schedule was made for.
+    tokens : tuple of int
+        Token of every sequence (for the embedding rows).
+    """
+
+    def __init__(self, schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -> None:
+        graph = schedule.graph
+        self.schedule, self.params, self.tokens = schedule, params, tokens
+        self.graph, self.model, self.m = graph, graph.model, graph.batch
+        self.out = Emitter(params)
+        self.banks = Banks(params)
+        self.buffer = Buffer(params)
+        self.pus = params.pus
+        self.index = {operator.name: i for i, operator in enumerate(graph.operators)}
+        columns = params.core.columns
+        self.hidden = column_shares(self.model.hidden, columns, self.pus)
+        self.ffn = column_shares(self.model.ffn, columns, self.pus)
+        self.vocab = column_shares(self.model.vocab, columns, self.pus)
+        self.collectives = 0
+        self._regions()
+
+    # -- buffer and placement ---------------------------------------------------------------------------------------
+
+    def _regions(self) -> None:
+        model, m, params, take = self.model, self.m, self.params, self.buffer.take
+        beat = params.dram.column_bytes
+        widest = max(n for _, n in self.hidden)
+        self.beats = -(-widest * 2 // beat)
+        self.x_ld = self.beats * beat
+        self.x = take("residual slice", m * self.x_ld)
+        self.y_ld = model.hidden * 2
+        self.y = take("normed activations", m * self.y_ld)
+        self.stats = [take(f"sums of squares {i}", self.pus * m * 4) for i in range(2)]
+        self.gain = [take(f"gain {i}", self.x_ld) for i in range(2)]
+        rope_beats = -(-model.head_dim * 4 // beat)
+        self.rope_at = take("rope table", rope_beats * beat)
+        self.best = take("best tokens", m * 8 * (self.pus + 1))
+        sizes = {1}
+        reductions: list[tuple[int, int]] = [(1, 1)]
+        grain = max(1, params.noc.flit_bytes // 4)
+        for i, plan in self.schedule.gemm.items():
+            operator = self.graph.operators[i]
+            paired = operator.kind is OperatorKind.GATE_UP
+            sizes.add(partial_bytes(params.core, plan.shape, operator.m, paired=paired))
+            if plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER:
+                unit = 2 * params.core.columns if paired else grain
+                shares = self.segments(operator.kind)
+                reductions.append(reduction_bytes(self.pus, operator.m, shares, plan.chunks, grain, unit))
+        self.partial = (take("partial sums 0", max(sizes)), take("partial sums 1", max(sizes)))
+        most = [max(r[i] for r in reductions) for i in range(2)]
+        heads = max(len(h) for h in self._heads())
+        self.qkv_ld = heads * model.head_dim * 2
+        self.qkv = take("q, k, v slice", m * self.qkv_ld, "attention")
+        self.attention_out = take("attention output", m * model.heads * model.head_dim * 2, "attention")
+        self.attention = Attention(self.out, self.banks, self.buffer, model, m, self.graph.context,
+                                   self.schedule.attention, self.attention_out)
+        over_k_qkv = any(p.over == OVER_K and self.graph.operators[i].kind is OperatorKind.QKV
+                         for i, p in self.schedule.gemm.items())
+        phase = "" if over_k_qkv else "ffn"
+        spaces = [(take(f"reduction {i}", most[0], phase), take(f"landing {i}", most[1], phase)) for i in range(2)]
+        self.spread = Spread(self.out, self.banks, self.partial,
+                             Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1])))
+        self.h_ld = model.ffn * 2 if self.gathers_ffn() else max(n for _, n in self.ffn) * 2
+        self.h = take("ffn slice", max(1, self._ffn_rows()) * self.h_ld, "ffn")
+        self.experts = Experts(self) if model.experts else None
+        self.buffer.check()
+
+    def gathers_ffn(self) -> bool:
+        return any(p.over != OVER_K for i, p in self.schedule.gemm.items()
+                   if self.graph.operators[i].kind is OperatorKind.DOWN)
+
+    def _ffn_rows(self) -> int:
+        return max((o.m for o in self.graph.operators if o.kind is OperatorKind.GATE_UP), default=1)
+
+    def _heads(self) -> list[list[tuple[str, int]]]:
+        """Heads of Q, K and V that each PU projects: ("q", "k" or "v", head) in local order."""
+        model = self.model
+        pairs = [("kv"[i % 2], i // 2) for i in range(2 * model.kv_heads)]
+        owned: list[list[tuple[str, int]]] = []
+        queries, others = balanced(model.heads, self.pus), balanced(len(pairs), self.pus)
+        for (q, nq), (o, no) in zip(queries, others, strict=True):
+            owned.append([("q", h) for h in range(q, q + nq)] + pairs[o : o + no])
+        return owned
+
+    def segments(self, kind: OperatorKind) -> list[Segments]:
+        """Columns of the weight tensor that every PU owns, in local order."""
+        model, columns = self.model, self.params.core.columns
+        if kind is OperatorKind.QKV:
+            base = {"q": 0, "k": model.heads, "v": model.heads + model.kv_heads}
+            width = model.head_dim
+            return [tuple(((base[n] + h) * width, width) for n, h in heads) for heads in self._heads()]
+        if kind is OperatorKind.GATE_UP:
+            result = []
+            for first, number in self.ffn:
+                parts: list[tuple[int, int]] = []
+                for start in range(first, first + number, columns):
+                    size = min(columns, first + number - start)
+                    parts += [(start, size), (model.ffn + start, size)]
+                result.append(tuple(parts))
+            return result
+        shares = self.vocab if kind is OperatorKind.LM_HEAD else self.hidden
+        return [((first, number),) if number else () for first, number in shares]
+
+    # -- pieces of the step ------------------------------------------------------------------------------------------
+
+    def shared_turn(self) -> int:
+        """Return the shared semaphore for the next collective that sends from all to all (or to one)."""
+        self.collectives += 1
+        return self.collectives % 2
+
+    def gather(self, a: Sliced, operator: int) -> Ready:
+        """Bring a sliced activation to all PUs; return when it stands there."""
+        self.out.operator = operator
+        came = all_gather(self.out, a.own_regions(self.m), a.ready)
+        return [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
+
+    def sliced_ffn(self, ready: Ready) -> Sliced:
+        """Return the activations behind SwiGLU, which stand at `ready`."""
+        return Sliced(self.h, self.h_ld, self.ffn, ready, packed=not self.gathers_ffn())
+
+    def embedding(self, operator: int) -> Ready:
+        """Load the rows of the tokens, each PU its own columns."""
+        dram, model = self.params.dram, self.model
+        self.out.operator = operator
+        per_row = dram.columns // self.beats
+        if per_row == 0:
+            fault = Fault("placement of the embedding", f"{self.beats} beats per PU and token",
+                          f"at most {dram.columns} (one row)", "use more PUs or a chip with longer rows")
+            raise InfeasibleError("an embedding row does not fit", [fault])
+        ready: Ready = []
+        for pu, (first, number) in enumerate(self.hidden):
+            start = self.banks.rows(pu, -(-model.vocab // (dram.banks * per_row)))
+            done = None
+            for b, token in enumerate(self.tokens):
+                bank, place = token % dram.banks, token // dram.banks
+                row, column = start + place // per_row, place % per_row * self.beats
+                beats = -(-number * 2 // dram.column_bytes)
+                if beats:
+                    done = self.out.emit(pu, MOVE, LOAD, bank=bank, row=row, column=column, beats=beats,
+                                         out=self.x + b * self.x_ld, traffic=EMBEDDING, bytes=number * 2)
+                    self.banks.images[WEIGHTS].append(BeatImage("embedding", pu, bank, row, column, beats, token, first, number))
+            ready.append([done])
+        return ready
+
+    def constant(self, tensor: str, target: int, shares: list[tuple[int, int]], size: int, waits: Ready) -> Ready:
+        """Load the own columns of a vector (`size` bytes an element) to `target`."""
+        dram = self.params.dram
+        ready: Ready = []
+        for pu, (first, number) in enumerate(shares):
+            beats = -(-number * size // dram.column_bytes)
+            done = None
+            if beats:
+                row = self.banks.rows(pu, 1)
+                bank = row % dram.banks
+                done = self.out.emit(pu, MOVE, LOAD, waits[pu], bank=bank, row=row, column=0, beats=beats, out=target,
+                                     traffic=CONSTANT, bytes=number * size)
+                self.banks.images[WEIGHTS].append(BeatImage(tensor, pu, bank, row, 0, beats, 0, first, number, fp32=size == 4))
+            ready.append([done])
+        return ready
+
+    def norm(self, operator: int, tensor: str, ready: Ready) -> Sliced:
+        """RMSNorm of the residual stream into the sliced activations `y`."""
+        out, m = self.out, self.m
+        out.operator = operator
+        turn = self.shared_turn()
+        gain = self.constant(tensor, self.gain[turn], self.hidden, 2, [[] for _ in range(self.pus)])
+        own = [self.stats[turn] + pu * m * 4 for pu in range(self.pus)]
+        sums: Ready = []
+        for pu, (_, number) in enumerate(self.hidden):
+            sums.append([out.vector(pu, V_SUM_SQUARES, m, number, ready[pu], a=self.x, a_ld=self.x_ld, out=own[pu])])
+        came = to_all(out, [Region(a, 1, m * 4, m * 4) for a in own], sums, turn)
+        normed: Ready = []
+        eps = out.table([fp32_bits(self.model.rms_eps)])
+        for pu, (first, number) in enumerate(self.hidden):
+            waits = [*sums[pu], *came[pu], *gain[pu]]
+            normed.append([out.vector(pu, V_NORM, m, number, waits, a=self.x, a_ld=self.x_ld, b=self.gain[turn],
+                                      c=self.stats[turn], planes=self.pus, plane_ld=m * 4, imm=self.model.hidden,
+                                      table=eps, out=self.y + first * 2, out_ld=self.y_ld)])
+        return Sliced(self.y, self.y_ld, self.hidden, normed)
+
+    def qkv_and_rope(self, layer: int, normed: Sliced, rope: Ready) -> Ready:
+        """Project Q, K, V, rotate, and bring the heads to their tasks."""
+        out, model, m = self.out, self.model, self.m
+        index = self.index[f"layer{layer}.qkv"]
+        width = model.head_dim
+
+        def keep(pu: int, chunk: Chunk) -> Event:
+            return reduce_chunk(out, pu, m, chunk, self.qkv + chunk.start * 2, self.qkv_ld)
+
+        done = self.spread.run(index, self.schedule.gemm[index], f"layers.{layer}.qkv", m, normed,
+                               self.segments(OperatorKind.QKV), keep)
+        out.operator = self.index[f"layer{layer}.rope"]
+        heads: list[tuple[str, int, int, int]] = []
+        rotated: list[Event | None] = []
+        for pu, owned in enumerate(self._heads()):
+            event = done[pu]
+            for i, (kind, head) in enumerate(owned):
+                heads.append((kind, head, pu, self.qkv + i * width * 2))
+                if kind == "v":
+                    continue
+                at = self.qkv + i * width * 2
+                event = out.vector(pu, V_ROPE, m, width, [event, *rope[pu]], a=at, a_ld=self.qkv_ld, b=self.rope_at,
+                                   imm=width, out=at, out_ld=self.qkv_ld)
+            rotated.append(event)
+        return self.attention.exchange(heads, self.qkv_ld, rotated)
+
+    def residual(self, operator: int) -> Consume:
+        """Return a consumer that adds a chunk to the residual stream."""
+
+        def add(pu: int, chunk: Chunk) -> Event:
+            self.out.operator = operator
+            at = self.x + chunk.start * 2
+            return self.out.vector(pu, V_REDUCE, self.m, chunk.columns, [chunk.ready], a=chunk.address, a_ld=chunk.ld,
+                                   planes=chunk.planes, plane_ld=chunk.plane_ld, c=at, c_ld=self.x_ld, out=at,
+                                   out_ld=self.x_ld, flags=F_RESIDUAL)
+
+        return add
+
+    def swiglu(self, operator: int, m: int, waits: Ready) -> Consume:
+        """Return a consumer that turns pairs of column blocks (gate, up) into columns of `h`."""
+        columns = self.params.core.columns
+        offset = [first * 2 if self.gathers_ffn() else 0 for first, _ in self.ffn]
+
+        def activate(pu: int, chunk: Chunk) -> Event:
+            self.out.operator = operator
+            event = chunk.ready
+            done = 0
+            while done < chunk.columns:
+                size = min(columns, (chunk.columns - done) // 2)
+                local = (chunk.start + done) // 2
+                event = self.out.vector(pu, V_SWIGLU, m, size, [chunk.ready, *waits[pu]],
+                                        a=chunk.address + done * 4, a_ld=chunk.ld,
+                                        b=chunk.address + (done + size) * 4, b_ld=chunk.ld, planes=chunk.planes,
+                                        plane_ld=chunk.plane_ld, out=self.h + offset[pu] + local * 2, out_ld=self.h_ld)
+                done += 2 * size
+            return event
+
+        return activate
+
+    def layer(self, layer: int, ready: Ready, rope: Ready) -> Ready:
+        """Emit one layer; the residual stream stands at `x` before and after."""
+        name, out = f"layer{layer}.", self.out
+        normed = self.norm(self.index[self._norm_names(layer)[0]], f"layers.{layer}.norm1", ready)
+        heads = self.qkv_and_rope(layer, normed, rope)
+        numbers = {k: self.index[name + k] for k in ("kv_append", "score", "softmax", "value")}
+        regions, done = self.attention.encode_layer(layer, numbers, heads)
+        width = self.model.heads * self.model.head_dim
+        gathered = Sliced(self.attention_out, width * 2, [(0, width if p == 0 else 0) for p in range(self.pus)], done,
+                          regions)
+        index = self.index[name + "attn_out"]
+        first, second = self._residual_names(layer)
+        added = self.spread.run(index, self.schedule.gemm[index], f"layers.{layer}.attn_out", self.m, gathered,
+                                self.segments(OperatorKind.ATTN_OUT), self.residual(self.index[first]))
+        merged = [[a, *r] for a, r in zip(added, ready, strict=True)]
+        normed = self.norm(self.index[self._norm_names(layer)[1]], f"layers.{layer}.norm2", merged)
+        if self.experts is not None:
+            return self.experts.encode_layer(layer, normed, self.index[second])
+        index = self.index[name + "gate_up"]
+        activated = self.spread.run(index, self.schedule.gemm[index], f"layers.{layer}.gate_up", self.m, normed,
+                                    self.segments(OperatorKind.GATE_UP),
+                                    self.swiglu(self.index[name + "activation"], self.m, [[]] * self.pus),
+                                    paired=True)
+        index = self.index[name + "down"]
+        out.operator = index
+        h = self.sliced_ffn([[a] for a in activated])
+        added = self.spread.run(index, self.schedule.gemm[index], f"layers.{layer}.down", self.m, h,
+                                self.segments(OperatorKind.DOWN), self.residual(self.index[second]))
+        return [[a, *r] for a, r in zip(added, merged, strict=True)]
+
+    def _norm_names(self, layer: int) -> tuple[str, str]:
+        return _two([o.name for o in self.graph.of_layer(layer) if o.kind is OperatorKind.NORM])
+
+    def _residual_names(self, layer: int) -> tuple[str, str]:
+        return _two([o.name for o in self.graph.of_layer(layer) if o.kind is OperatorKind.RESIDUAL])
+
+    def head(self, ready: Ready) -> None:
+        """Final norm, LM head, greedy sampling."""
+        out, m = self.out, self.m
+        outside = {o.kind: i for i, o in enumerate(self.graph.operators) if o.layer == OUTSIDE}
+        normed = self.norm(outside[OperatorKind.NORM], "final_norm", ready)
+        index = outside[OperatorKind.LM_HEAD]
+        turn = self.shared_turn()
+        own = [self.best + pu * m * 8 for pu in range(self.pus)]
+        sampling = outside[OperatorKind.SAMPLING]
+
+        def best(pu: int, chunk: Chunk) -> Event:
+            out.operator = sampling
+            return out.vector(pu, V_ARGMAX, m, chunk.columns, [chunk.ready], a=chunk.address, a_ld=chunk.ld,
+                              planes=chunk.planes, plane_ld=chunk.plane_ld, imm=self.vocab[pu][0] + chunk.start,
+                              out=own[pu], flags=F_FIRST if chunk.start == 0 else 0)
+
+        done = self.spread.run(index, self.schedule.gemm[index], "lm_head", m, normed,
+                               self.segments(OperatorKind.LM_HEAD), best)
+        out.operator = sampling
+        waits: list[Event | None] = [done[0]]
+        parts = [pu for pu in range(self.pus) if done[pu] is not None]
+        for pu in parts:
+            if pu:
+                _, there = out.send(pu, 0, [done[pu]], common=turn, size=m * 8, source=own[pu], target=own[pu])
+                waits.append(there)
+        out.vector(0, V_ARGMAX_MERGE, m, 1, waits, a=self.best, planes=len(parts), plane_ld=m * 8,
+                   out=self.best + self.pus * m * 8)
+
+    def encode(self) -> Program:
+        """Emit everything and return the program.
+
+        Raises
+        ------
+        InfeasibleError
+            If the tensors do not fit into the banks.
+        """
+        outside = {o.kind: i for i, o in enumerate(self.graph.operators) if o.layer == OUTSIDE}
+        empty: Ready = [[] for _ in range(self.pus)]
+        self.out.operator = outside[OperatorKind.EMBEDDING]
+        every = [(0, self.model.head_dim)] * self.pus
+        rope = self.constant("rope", self.rope_at, every, 4, empty)
+        ready = self.embedding(outside[OperatorKind.EMBEDDING])
+        for layer in range(self.graph.layers):
+            ready = self.layer(layer, ready, rope)
+        self.head(ready)
+        offsets, images = self.banks.settle(self.schedule.fill, self.schedule.first_row)
+        operators = tuple(
+            ProgramOperator(o.name, str(o.kind), o.layer, o.macs, o.weight_bytes, o.kv_read_bytes, o.vector_elements,
+                            str(self.schedule.gemm.get(i, "")))
+            for i, o in enumerate(self.graph.operators)
+        )
+        results = {"tokens": (0, self.best + self.pus * self.m * 8, self.m, 2, 8, True),
+                   "residual": (-1, self.x, self.m, max(n for _, n in self.hidden), self.x_ld, False)}
+        return Program(self.schedule.chip, self.out.streams(offsets), self.out.tables(), operators, tuple(images),
+                       dict(self.buffer.regions), results)
+
+
+def _two(names: list[str]) -> tuple[str, str]:
+    first, second = names
+    return first, second
+
+
+def encode(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -> Program:
+    """Encode a schedule into a program.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    params : MachineParams
+        The chip the schedule was made for.
+    tokens : tuple of int
+        Token of every sequence.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    InfeasibleError
+        If buffer or banks are too small; with every region or the missing rows.
+    """
+    return StepEncoder(schedule, params, tokens).encode()

@@ -1,0 +1,118 @@
+"""The Schedule: what runs where, in which shape, from which rows.  Made in `nmpsim.schedule`, read by the encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nmpsim.program.isa import CONTIGUOUS_NAMES, FLOW_NAMES, SPLIT_NAMES
+from nmpsim.workload import OperatorGraph
+
+OVER_N, OVER_K = range(2)
+OVER_NAMES = ("N", "K")
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """Logical shape and dataflow of a matrix product on one core.
+
+    Parameters
+    ----------
+    flow, group, split, contiguous : int
+        As in the instruction PASS.
+    """
+
+    flow: int
+    group: int
+    split: int
+    contiguous: int
+
+    def __str__(self) -> str:
+        words = (FLOW_NAMES[self.flow], f"group {self.group}", SPLIT_NAMES[self.split])
+        return " ".join((*words, f"{CONTIGUOUS_NAMES[self.contiguous]}-contiguous"))
+
+
+@dataclass(frozen=True)
+class GemmPlan:
+    """How a GEMM is spread over the PUs and runs on each.
+
+    Parameters
+    ----------
+    over : int
+        OVER_N: every PU has some columns and needs all of A; OVER_K: every PU has some of K, results are reduced.
+    shape : PassPlan
+        On each core.
+    array_cycles : int
+        Core cycles of the slowest PU by the closed form, for the record.
+    network_bytes : int
+        Bytes that the split makes necessary, for the record.
+    chunks : int
+        OVER_K: pieces of N whose reduction overlaps the next piece.
+    """
+
+    over: int
+    shape: PassPlan
+    array_cycles: int
+    network_bytes: int
+    chunks: int = 1
+
+    def __str__(self) -> str:
+        return f"{OVER_NAMES[self.over]} over PUs, {self.shape}, {self.array_cycles} array cycles"
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """How attention is spread over the PUs and runs on each.
+
+    Parameters
+    ----------
+    parts : int
+        Pieces a sequence is split into.
+    score, value : PassPlan
+        The two matrix products of one task (sequence, KV head, part).
+    together : int
+        Tasks of a PU whose scores are computed before the first of their values.
+    """
+
+    parts: int
+    score: PassPlan
+    value: PassPlan
+    together: int
+
+    def __str__(self) -> str:
+        return f"{self.parts} parts, scores {self.score}, values {self.value}, {self.together} tasks together"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A plan for every operator that has a choice, and the placement policy.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+        What is computed.
+    chip : str
+        Name of the chip.
+    gemm : dict of int to GemmPlan
+        By index into the graph.
+    attention : AttentionPlan
+        One for all layers.
+    fill : str
+        ``kv_first`` or ``weights_first``: which tensors get the fastest tiers.
+    first_row : int
+        Row of every bank at which placement starts.
+    """
+
+    graph: OperatorGraph
+    chip: str
+    gemm: dict[int, GemmPlan]
+    attention: AttentionPlan
+    fill: str
+    first_row: int
+
+    def lines(self) -> list[str]:
+        """Return one line of text per operator that has a plan."""
+        rows = [f"tier fill order: {self.fill}, first row {self.first_row}", f"attention: {self.attention}"]
+        for index, plan in self.gemm.items():
+            operator = self.graph.operators[index]
+            rows.append(f"{operator.name:32s} M {operator.m} N {operator.n} K {operator.k}: {plan}")
+        return rows

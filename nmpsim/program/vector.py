@@ -1,0 +1,82 @@
+"""Microcode of the vector operations: the element loops each one runs.
+
+A loop is ``(elements, bytes read per element, bytes written per element, rate)``.  What is read more than once (a
+second pass over the same operand) appears as a second loop.  Scalars per row (statistics, weights) stay in
+registers.  The numbers follow from the definition of each operation in docs/program.md.
+"""
+
+from __future__ import annotations
+
+from nmpsim.program.isa import (
+    EXP_RATE,
+    F_A_FP32,
+    F_ACCUMULATE,
+    F_OUT_FP32,
+    F_RESIDUAL,
+    PLAIN_RATE,
+    SQRT_RATE,
+    V_ADD,
+    V_ARGMAX,
+    V_ARGMAX_MERGE,
+    V_ATTENTION_OUT,
+    V_AXPY,
+    V_COMBINE_PARTS,
+    V_COPY,
+    V_NORM,
+    V_REDUCE,
+    V_ROPE,
+    V_ROUTE,
+    V_SOFTMAX,
+    V_SUM_SQUARES,
+    V_SWIGLU,
+)
+
+Loop = tuple[int, int, int, int]
+
+FP16, FP32 = 2, 4
+
+
+def loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[Loop, ...]:
+    """Return the element loops of a vector operation.
+
+    Parameters
+    ----------
+    op : int
+        A vector operation of `nmpsim.program.isa`.
+    m, n : int
+        Rows and columns; elements.
+    planes : int
+        Partial-sum planes, parts or statistics vectors that are read.
+    flags, imm : int
+        As in the instruction.
+
+    Returns
+    -------
+    tuple of (elements, read bytes, write bytes, rate)
+
+    Raises
+    ------
+    KeyError
+        If `op` is no vector operation.
+    """
+    out = FP32 if flags & F_OUT_FP32 else FP16
+    size = FP32 if flags & F_A_FP32 else FP16
+    residual = FP16 if flags & F_RESIDUAL else 0
+    back = FP32 if flags & F_ACCUMULATE else 0
+    table: dict[int, tuple[Loop, ...]] = {
+        V_SUM_SQUARES: ((m * n, FP16, 0, PLAIN_RATE),),
+        V_NORM: ((m * planes, FP32, 0, PLAIN_RATE), (m, 0, 0, SQRT_RATE), (m * n, 2 * FP16, FP16, PLAIN_RATE)),
+        V_REDUCE: ((m * n, planes * FP32 + residual, out, PLAIN_RATE),),
+        V_ADD: ((m * n, 2 * FP32 + residual, out, PLAIN_RATE),),
+        V_ROPE: ((m * n, 2 * FP16 + 2 * FP32, FP16, PLAIN_RATE),),
+        V_SOFTMAX: ((m * n, FP32, 0, PLAIN_RATE), (m * n, FP32, FP16, EXP_RATE)),
+        V_ATTENTION_OUT: ((m, 0, 0, SQRT_RATE), (m * n, planes * FP32, out, PLAIN_RATE)),
+        V_COMBINE_PARTS: ((m * planes, 2 * FP32, 0, EXP_RATE), (m * n, planes * FP32, FP16, PLAIN_RATE)),
+        V_SWIGLU: ((m * n, planes * FP32, 0, EXP_RATE), (m * n, planes * FP32, FP16, SQRT_RATE)),
+        V_COPY: ((m * n, size, size, PLAIN_RATE),),
+        V_AXPY: ((m * n, size + back, FP32, PLAIN_RATE),),
+        V_ROUTE: ((m * n, planes * FP32, 0, PLAIN_RATE), (m * imm, 0, FP32, EXP_RATE)),
+        V_ARGMAX: ((m * n, planes * FP32, 0, PLAIN_RATE), (m, 2 * FP32, 2 * FP32, PLAIN_RATE)),
+        V_ARGMAX_MERGE: ((m * planes, 2 * FP32, 0, PLAIN_RATE), (m, 0, 2 * FP32, PLAIN_RATE)),
+    }
+    return table[op]

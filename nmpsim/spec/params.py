@@ -1,0 +1,125 @@
+"""What the cycle models are built from: integers only, made by `resolve` and by nothing else.
+
+Times are in cycles of the named domain, sizes in the unit of the field.  Kernels take these tuples whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SYSTOLIC, MAC_TREE = 0, 1
+"""Kinds of compute unit."""
+
+ACT, PRE, RD, WR, REF = 0, 1, 2, 3, 4
+"""DRAM commands of the native table; index of the constraint table.  REF is REFpb: one bank."""
+COMMANDS = ("ACT", "PRE", "RD", "WR", "REFpb")
+
+
+class DramParams(NamedTuple):
+    """One channel (one per PU): banks with a command sequencer and a data port each."""
+
+    banks: int  # banks per channel, one per strip or slice
+    rows: int  # rows per bank
+    columns: int  # column accesses per row
+    column_bytes: int  # bytes of one column access = one beat of the port
+    tiers: int  # latency classes
+    rows_per_tier: int  # rows / tiers
+    fifo_columns: int  # landing space of a port; beats
+    run_queue: int  # row-run requests a bank sequencer holds
+    nCL: int  # RD to first data at the bank's port; DRAM cycles
+    nCWL: int  # WR to data needed; DRAM cycles
+    nPORT: int  # bank port to strip FIFO, bond and link; DRAM cycles, >= 1
+    nCREDIT: int  # FIFO pop to credit seen by the sequencer; DRAM cycles, >= 1
+    nRRD: int  # ACT to ACT of any two banks of the channel; DRAM cycles, 0 = no such rule
+    nFAW: int  # window of four ACT in the channel; DRAM cycles, 0 = no such rule
+    nREFI: int  # per-bank refresh interval; DRAM cycles
+    refresh: int  # 1 = per-bank refresh on, 0 = off
+    postpone: int  # refreshes that may be postponed while rows are waiting
+
+
+class NocParams(NamedTuple):
+    """The inter-PU ring: bidirectional, flits, virtual channels, credits."""
+
+    nodes: int  # routers, one per PU
+    flit_bytes: int  # bytes a flit carries
+    vcs: int  # virtual channels per link (2: dateline)
+    buffer_flits: int  # input buffer per virtual channel; flits
+    nROUTER: int  # arrival to earliest departure in a router; NoC cycles, >= 1
+    nLINK: int  # departure to arrival at the neighbour; NoC cycles, >= 1
+    nCREDIT: int  # buffer slot freed to credit seen upstream; NoC cycles, >= 1
+    nSYNC: int  # clock crossing between core and network; cycles of the receiving domain, >= 1
+    inject_flits: int  # injection queue per direction; flits
+    eject_flits: int  # ejection queue; flits
+
+
+class CoreParams(NamedTuple):
+    """One core per PU: compute unit, vector unit, buffer, data movers, sequencer."""
+
+    kind: int  # SYSTOLIC or MAC_TREE
+    strips: int  # strips of the array, or MAC-tree slices; = banks per channel
+    strip_rows: int  # rows of a strip (granularity g); 1 for a MAC tree
+    columns: int  # elements of one beat = columns of a strip
+    macs_per_cycle: int  # multiply-accumulates of the whole core per cycle
+    reconfigure: int  # change of shape or dataflow, array empty; cycles
+    pe_latency: int  # cycles a PE (or the adder tree) adds beyond one per hop
+    register_beats: int  # MAC tree: beats held by one set of operand registers; 0 for a systolic array
+    edge_bytes: int  # most result bytes per cycle that leave the compute unit for the buffer
+    fold_sets: int  # accumulator sets (2 = double-buffered)
+    psum_bytes: int  # MAC tree: partial-sum SRAM of a slice, both halves; 0 for a systolic array
+    lanes: int  # vector lanes
+    vector_read_bytes: int  # most bytes the vector unit reads from the buffer per cycle
+    vector_write_bytes: int  # most bytes it writes per cycle
+    vector_latency: int  # first operand to first result; cycles
+    exp_interval: int  # cycles per `lanes` exponentials
+    sqrt_interval: int  # cycles per `lanes` reciprocals or reciprocal square roots
+    buffer_bytes: int  # capacity of the buffer
+    buffer_banks: int  # banks, <= 62 (port masks are one machine word)
+    bank_bytes: int  # width of one bank port; each bank has one read and one write port
+    queue_depth: int  # instructions a unit's queue holds
+    run_ahead: int  # cycles of port history kept; bounds how far the array may be stepped ahead in skip mode
+
+
+@dataclass(frozen=True)
+class MachineParams:
+    """A whole chip as integers, with the exact clock domains.
+
+    Parameters
+    ----------
+    name : str
+        Name of the chip.
+    pus : int
+        Processing units: one core, one channel, one router each.
+    tick_ps : Fraction
+        The base tick: greatest common divisor of the three periods, in picoseconds, exact.
+    core_period, dram_period, noc_period : int
+        Periods of the three domains; ticks.
+    core, dram, noc : CoreParams, DramParams, NocParams
+        Integers of each part.
+    latency : ndarray of int64, shape (tier, 5, 5)
+        ``latency[tier, previous, next]``: DRAM cycles between two commands of one bank; -1 = no rule.
+    row_cycle_ns : tuple of float
+        Unrounded tRC per tier, for the bandwidth bound; ns.
+    fill : str
+        Tier fill order: ``"kv_first"`` or ``"weights_first"``.
+    rounding : tuple of str
+        One sentence per quantity that was rounded to cycles: asked, got, relative error.
+    """
+
+    name: str
+    pus: int
+    tick_ps: Fraction
+    core_period: int
+    dram_period: int
+    noc_period: int
+    core: CoreParams
+    dram: DramParams
+    noc: NocParams
+    latency: NDArray[np.int64]
+    row_cycle_ns: tuple[float, ...]
+    fill: str
+    rounding: tuple[str, ...]

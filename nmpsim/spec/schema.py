@@ -1,0 +1,337 @@
+"""What a chip file may say.  Strict: an unknown key, a number without origin or a wrong type is an error.
+
+Every number is a small table with its origin, in one of two forms::
+
+    tRP_ns = { value = 4.77, source = "Stratum, arXiv 2510.05245, Table 1" }
+    tCL_ns = { value = 5.0, assumed = true, why = "column select and one bond crossing, no serialiser" }
+
+The description of a field starts with its unit.  Rules that join several fields are in `geometry`.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+T = TypeVar("T")
+
+BUFFER_BANKS_MOST = 62
+"""Most banks of a buffer: the mask of its ports is one signed machine word."""
+
+SHORTEST_NS = 0.001
+"""Shortest time that a chip file may give; ns."""
+
+
+def _none_or_long_enough(ns: float) -> float:
+    if 0 < ns < SHORTEST_NS:
+        raise PydanticCustomError("too_brief", "0 or at least {least}", {"least": SHORTEST_NS})
+    return ns
+
+
+Count = Annotated[int, Field(ge=1, le=10**6)]
+CountOrNone = Annotated[int, Field(ge=0, le=10**6)]
+Rows = Annotated[int, Field(ge=1, le=2**31)]
+Bytes = Annotated[int, Field(ge=1, le=2**40)]
+Ghz = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
+Ns = Annotated[float, Field(ge=SHORTEST_NS, le=1e9, allow_inf_nan=False)]
+NsOrNone = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_none_or_long_enough)]
+NsPerTier = Annotated[tuple[Ns, ...], Field(strict=False, min_length=1)]
+Sets = Annotated[int, Field(ge=1, le=2)]
+
+
+class Section(BaseModel):
+    """A table of the file: closed, strict, unchangeable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Sourced(Section, Generic[T]):
+    """A number, or a list of numbers, with its origin.
+
+    Parameters
+    ----------
+    value : T
+        The number.
+    assumed : bool
+        True for a figure that no source gives; then `why` says why this one.
+    why : str
+        Reason of an assumed figure.
+    source : str
+        Paper and table of a published figure.
+    """
+
+    value: T
+    assumed: bool = False
+    why: str = ""
+    source: Annotated[str, Field(validate_default=True)] = ""
+
+    @field_validator("source", mode="after")
+    @classmethod
+    def _exactly_one_origin(cls, source: str, info: ValidationInfo) -> str:
+        if not {"assumed", "why"} <= info.data.keys():
+            return source  # their own faults are reported already
+        published = bool(source.strip())
+        assumed, reasoned = info.data["assumed"], bool(info.data["why"].strip())
+        if (published and not assumed and not reasoned) or (assumed and reasoned and not published):
+            return source
+        got = [
+            text
+            for text, present in (
+                ("a source", published),
+                ("assumed = true", assumed),
+                ("a reason (why)", reasoned),
+            )
+            if present
+        ]
+        raise PydanticCustomError("origin", "{got}", {"got": " and ".join(got) or "no origin"})
+
+    @property
+    def origin(self) -> str:
+        """The origin in one line."""
+        return f"assumed: {self.why}" if self.assumed else f"source: {self.source}"
+
+
+class Chip(Section):
+    """Section [chip] of a chip file."""
+
+    name: str = Field(min_length=1, description="name; used in reports")
+    description: str = Field(description="text; what this chip stands for")
+    pus: Sourced[Count] = Field(description="units; processing units: a core, a channel and a router each")
+
+
+class Clock(Section):
+    """Section [clock] of a chip file."""
+
+    core_GHz: Sourced[Ghz] = Field(description="GHz; clock of the core and its buffer")
+    dram_GHz: Sourced[Ghz] = Field(description="GHz; command clock of the DRAM")
+    noc_GHz: Sourced[Ghz] = Field(description="GHz; clock of the network")
+
+
+class Timing(Section):
+    """Section [dram.timing] of a chip file."""
+
+    tRCD_ns: Sourced[NsPerTier] = Field(description="ns; ACT to RD or WR, one figure per tier")
+    tRP_ns: Sourced[Ns] = Field(description="ns; PRE to ACT")
+    tRAS_minus_tRCD_ns: Sourced[Ns] = Field(description="ns; tRAS of a tier is its tRCD plus this")
+    tCCD_ns: Sourced[Ns] = Field(description="ns; RD to RD, WR to WR: one column access")
+    tRTP_ns: Sourced[Ns] = Field(description="ns; last RD to PRE")
+    tCL_ns: Sourced[Ns] = Field(description="ns; RD to its data at the bank's port")
+    tCWL_ns: Sourced[Ns] = Field(description="ns; WR to its data")
+    tWR_ns: Sourced[Ns] = Field(description="ns; end of write data to PRE")
+    tWTR_ns: Sourced[Ns] = Field(description="ns; end of write data to RD")
+    tRTW_ns: Sourced[Ns] = Field(description="ns; RD to WR")
+    tRRD_ns: Sourced[NsOrNone] = Field(description="ns; ACT to ACT of two banks of a channel, 0 = no rule")
+    tFAW_ns: Sourced[NsOrNone] = Field(description="ns; window of four ACT in a channel, 0 = no rule")
+    tREFI_ns: Sourced[Ns] = Field(description="ns; longest mean interval between refreshes of a bank")
+    tRFC_ns: Sourced[Ns] = Field(description="ns; refresh of a bank to its next ACT")
+
+
+class Refresh(Section):
+    """Section [dram.refresh] of a chip file."""
+
+    mode: Literal["per_bank", "off"] = Field(description="word; which refresh")
+    postpone: Sourced[CountOrNone] = Field(description="refreshes; how many may wait while rows are wanted")
+
+
+class Dram(Section):
+    """Section [dram] of a chip file."""
+
+    banks_per_channel: Sourced[Count] = Field(description="banks; one per strip or slice of the core")
+    rows_per_bank: Sourced[Rows] = Field(description="rows; a multiple of the tiers")
+    row_bytes: Sourced[Bytes] = Field(description="bytes; a row")
+    column_bytes: Sourced[Bytes] = Field(description="bytes; one column access, one beat of the port")
+    tiers: Sourced[Count] = Field(description="tiers; latency classes of equal row counts")
+    timing: Timing
+    refresh: Refresh
+
+
+class Port(Section):
+    """Section [port] of a chip file."""
+
+    fifo_bytes: Sourced[Bytes] = Field(description="bytes; FIFO between a bank and its strip")
+    latency_cycles: Sourced[Count] = Field(description="DRAM cycles; bank port to FIFO: bond and link")
+    credit_cycles: Sourced[Count] = Field(description="DRAM cycles; FIFO slot freed to credit seen by the bank")
+    run_queue: Sourced[Count] = Field(description="row runs; requests that a bank sequencer holds")
+
+
+class Array(Section):
+    """Section [core.array] of a chip file."""
+
+    rows: Sourced[Count] = Field(description="PEs; rows of the array")
+    cols: Sourced[Count] = Field(description="PEs; columns of the array, one per element of a beat")
+    granularity: Sourced[Count] = Field(description="rows; of one strip")
+    dataflows: Annotated[tuple[Literal["OS", "WS", "IS"], ...], Field(strict=False, min_length=1)] = Field(
+        description="words; dataflows that the array can run"
+    )
+    reconfigure_cycles: Sourced[CountOrNone] = Field(description="core cycles; change of shape or dataflow")
+    pe_latency: Sourced[CountOrNone] = Field(description="core cycles; of a PE beyond one per hop")
+    fold_sets: Sourced[Sets] = Field(description="sets; accumulator sets, 2 = double-buffered")
+
+
+class MacTree(Section):
+    """Section [core.mac_tree] of a chip file."""
+
+    slices: Sourced[Count] = Field(description="slices; one per bank")
+    engines: Sourced[Count] = Field(description="engines; dot-product engines of a slice")
+    taps: Sourced[Count] = Field(description="elements; inputs of one dot-product engine")
+    register_beats: Sourced[Count] = Field(description="beats; held by one set of operand registers")
+    edge_bytes: Sourced[Bytes] = Field(description="bytes per core cycle; results of all slices to the buffer")
+    psum_bytes: Sourced[Bytes] = Field(description="bytes; partial-sum SRAM of a slice, all sets together")
+    fold_sets: Sourced[Sets] = Field(description="sets; partial-sum sets, 2 = double-buffered")
+    tree_latency: Sourced[CountOrNone] = Field(description="core cycles; of the adder tree beyond one")
+
+
+class Vector(Section):
+    """Section [core.vector] of a chip file."""
+
+    lanes: Sourced[Count] = Field(description="lanes; FP32")
+    read_bytes: Sourced[Bytes] = Field(description="bytes per core cycle; most that is read from the buffer")
+    write_bytes: Sourced[Bytes] = Field(description="bytes per core cycle; most that is written to the buffer")
+    latency_cycles: Sourced[Count] = Field(description="core cycles; first operand to first result")
+    exp_interval: Sourced[Count] = Field(description="core cycles; per `lanes` exponentials")
+    sqrt_interval: Sourced[Count] = Field(description="core cycles; per `lanes` reciprocals or reciprocal square roots")
+
+
+class Buffer(Section):
+    """Section [core.buffer] of a chip file."""
+
+    bytes: Sourced[Bytes] = Field(description="bytes; capacity")
+    banks: Sourced[Annotated[int, Field(ge=1, le=BUFFER_BANKS_MOST)]] = Field(
+        description="banks; a port mask is one machine word"
+    )
+    bank_bytes: Sourced[Bytes] = Field(description="bytes; width of a bank's read port and of its write port")
+
+
+class Sequencer(Section):
+    """Section [core.sequencer] of a chip file."""
+
+    queue_depth: Sourced[Count] = Field(description="instructions; that a unit's queue holds")
+
+
+class Core(Section):
+    """Section [core] of a chip file."""
+
+    kind: Literal["systolic", "mac_tree"] = Field(description="word; kind of compute unit")
+    array: Array | None = None
+    mac_tree: MacTree | None = None
+    vector: Vector
+    buffer: Buffer
+    sequencer: Sequencer
+
+
+class Noc(Section):
+    """Section [noc] of a chip file."""
+
+    topology: Literal["ring"] = Field(description="word; how the routers are joined")
+    flit_bytes: Sourced[Bytes] = Field(description="bytes; one flit, one cycle of a link")
+    vcs: Sourced[Annotated[int, Field(ge=2, le=64)]] = Field(
+        description="virtual channels; per link, the dateline of a ring needs two"
+    )
+    buffer_flits: Sourced[Count] = Field(description="flits; input buffer of a virtual channel")
+    router_cycles: Sourced[Count] = Field(description="network cycles; arrival to earliest departure")
+    link_cycles: Sourced[Count] = Field(description="network cycles; departure to arrival at the neighbour")
+    credit_cycles: Sourced[Count] = Field(description="network cycles; slot freed to credit seen upstream")
+    sync_cycles: Sourced[Count] = Field(description="cycles of the receiving clock; clock crossing")
+    inject_flits: Sourced[Count] = Field(description="flits; injection queue per direction")
+    eject_flits: Sourced[Count] = Field(description="flits; ejection queue")
+
+
+class Placement(Section):
+    """Section [placement] of a chip file."""
+
+    fill: Literal["kv_first", "weights_first"] = Field(description="word; what gets the fast tiers first")
+
+
+class ChipSpec(Section):
+    """A chip file that passed every check.
+
+    Made by `nmpsim.spec.load_chip` and `nmpsim.spec.with_overrides`, never by hand: only those also check what
+    joins several fields.
+    """
+
+    chip: Chip
+    clock: Clock
+    dram: Dram
+    port: Port
+    core: Core
+    noc: Noc
+    placement: Placement
+
+    _file: str = PrivateAttr(default="")
+    _sha256: str = PrivateAttr(default="")
+    _tree: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _overrides: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def of(cls, tree: dict[str, Any], file: str, sha256: str, overrides: dict[str, Any]) -> ChipSpec:
+        """Return the spec of a chip tree that remembers where it came from; also what unpickling calls.
+
+        Raises
+        ------
+        ValidationError
+            If the schema refuses the tree.
+        """
+        spec = cls.model_validate(tree)
+        spec._file, spec._sha256 = file, sha256  # noqa: SLF001 (of this very class)
+        spec._tree, spec._overrides = tree, overrides  # noqa: SLF001
+        return spec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the tree: the classes of sourced numbers have no importable name."""
+        return ChipSpec.of, (self._tree, self._file, self._sha256, self._overrides)
+
+    @property
+    def file(self) -> str:
+        """The file it was read from."""
+        return self._file
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the bytes of the file; once overridden, of all settings together with that hash; hex."""
+        if not self._overrides:
+            return self._sha256
+        told = json.dumps([self._sha256, self._tree], sort_keys=True, default=repr)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What was changed since the file was read: value by dotted path."""
+        return dict(self._overrides)
+
+    @property
+    def file_sha256(self) -> str:
+        """Hash of the bytes of the file alone, whatever was overridden since; hex."""
+        return self._sha256
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """A copy of the tables as parsed, with the overrides in place."""
+        return copy.deepcopy(self._tree)
+
+
+def numbers(section: Section, prefix: str = "") -> Iterator[tuple[str, Sourced[Any]]]:
+    """Yield every number of a spec with its dotted path, in the order of the schema."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Sourced):
+            yield prefix + name, value
+        elif isinstance(value, Section):
+            yield from numbers(value, f"{prefix}{name}.")
+
+
+def words(section: Section, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every setting that is no number with its dotted path, in the order of the schema."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Section) and not isinstance(value, Sourced):
+            yield from words(value, f"{prefix}{name}.")
+        elif isinstance(value, str):
+            yield prefix + name, value
+        elif isinstance(value, tuple):
+            yield prefix + name, ", ".join(value)

@@ -1,0 +1,127 @@
+"""The operator graph of a decode step: frozen, in an order in which it can be computed, with its totals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from nmpsim.errors import InternalError
+from nmpsim.workload.model import Model
+from nmpsim.workload.operators import Operator, OperatorKind
+from nmpsim.workload.routing import Routing
+
+
+@dataclass(frozen=True)
+class OperatorGraph:
+    """All operators of one decode step.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    batch : int
+        Sequences, one new token each.
+    context : int
+        Tokens of each sequence, the new one counted.
+    layers : int
+        Layers in the graph: the first ones of the model.
+    operators : tuple of Operator
+        In topological order.
+    routing : Routing or None
+        Experts of each token; None for a dense model.
+
+    Raises
+    ------
+    InternalError
+        If a name occurs twice, or a dependency does not point backwards.
+    """
+
+    model: Model
+    batch: int
+    context: int
+    layers: int
+    operators: tuple[Operator, ...]
+    routing: Routing | None = None
+
+    def __post_init__(self) -> None:
+        names = set[str]()
+        for index, operator in enumerate(self.operators):
+            if operator.name in names:
+                raise InternalError(f"operator graph: two operators are called {operator.name}")
+            names.add(operator.name)
+            if any(not 0 <= earlier < index for earlier in operator.depends):
+                raise InternalError(
+                    f"operator graph: {operator.name} at index {index} depends on {operator.depends}, not all earlier"
+                )
+
+    def __len__(self) -> int:
+        return len(self.operators)
+
+    def __iter__(self) -> Iterator[Operator]:
+        return iter(self.operators)
+
+    def __getitem__(self, index: int) -> Operator:
+        return self.operators[index]
+
+    def of_layer(self, layer: int) -> tuple[Operator, ...]:
+        """Operators of one layer; of ``OUTSIDE``: embedding, final norm, LM head, sampling."""
+        return tuple(operator for operator in self.operators if operator.layer == layer)
+
+    def of_kind(self, kind: OperatorKind) -> tuple[Operator, ...]:
+        """Operators of one kind."""
+        return tuple(operator for operator in self.operators if operator.kind is kind)
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of all GEMMs and of the attention."""
+        return sum(operator.macs for operator in self.operators)
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Bytes of the weight matrices read: LM head included, embedding table and experts without a token not."""
+        return sum(operator.weight_bytes for operator in self.operators)
+
+    @cached_property
+    def gain_bytes(self) -> int:
+        """Bytes of the gain vectors of the norms."""
+        return sum(operator.gain_bytes for operator in self.operators)
+
+    @cached_property
+    def embedding_bytes(self) -> int:
+        """Bytes of the rows read from the embedding table."""
+        return sum(operator.embedding_bytes for operator in self.operators)
+
+    @cached_property
+    def kv_read_bytes(self) -> int:
+        """Bytes read from the KV cache."""
+        return sum(operator.kv_read_bytes for operator in self.operators)
+
+    @cached_property
+    def kv_write_bytes(self) -> int:
+        """Bytes written to the KV cache."""
+        return sum(operator.kv_write_bytes for operator in self.operators)
+
+    @cached_property
+    def vector_elements(self) -> int:
+        """Elements the vector units work on."""
+        return sum(operator.vector_elements for operator in self.operators)
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes that must be read from memory at least once: matrices, gains, embedding rows, KV cache."""
+        return self.weight_bytes + self.gain_bytes + self.embedding_bytes + self.kv_read_bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the model file, the step and every operator; 64 hex digits, the same on every machine."""
+        identity = {
+            "model": self.model.sha256,
+            "batch": self.batch,
+            "context": self.context,
+            "layers": self.layers,
+            "operators": [asdict(operator) for operator in self.operators],
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,221 @@
+"""Operators of a decode step: kinds, shapes, and the work and bytes that follow from the shapes.
+
+An operator says *what* is computed, never where or when.  All tensors are FP16: 2 bytes an element.
+
+===================  ========================================================  =======================
+kind                 computes (rows ``m`` = tokens)                            shape fields
+===================  ========================================================  =======================
+embedding            row of the embedding table per token                      m, n = D
+norm                 RMSNorm with a gain vector                                m, n = D
+qkv                  GEMM, query, key and value projections fused              m, n = (H + 2G)E, k = D
+rope                 rotation of the new query and key heads                   batch, heads, kv_heads, head_dim
+kv_append            new key and value rows to the KV cache                    batch, kv_heads, head_dim
+score                query times cached keys                                   batch, heads, kv_heads, head_dim, context
+softmax              over the context, per sequence and head                   batch, heads, context
+value                probabilities times cached values                         batch, heads, kv_heads, head_dim, context
+attn_out             GEMM, output projection of the attention                  m, n = D, k = HE
+residual             sum of two streams (MoE: of the experts' sum and one)     m, n = D
+gate_up              GEMM, gate and up projections fused                       m, n = 2F, k = D
+activation           SwiGLU: silu(gate) * up                                   m, n = F
+down                 GEMM, down projection                                     m, n = D, k = F
+router               GEMM, one logit per expert                                m, n = experts, k = D
+topk                 best experts of a token and their softmax weights         m, n = experts
+gather               rows of the tokens of one expert                          m, n = D, expert, tokens
+combine              weighted scatter-add of one expert's rows                 m, n = D, expert, tokens
+lm_head              GEMM, logits of the vocabulary                            m, n = V, k = D
+sampling             token with the greatest logit (greedy)                    m, n = V
+===================  ========================================================  =======================
+
+The rotation of ``rope`` reads cosines and sines from a table, so that frequency scaling costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nmpsim.errors import InternalError
+
+ELEMENT_BYTES = 2
+"""FP16: bytes of one element of every weight, activation and cached key or value."""
+
+OUTSIDE = -1
+"""``layer`` of an operator outside the layers, ``expert`` of an operator of no expert."""
+
+
+class OperatorKind(StrEnum):
+    """Kind of an operator; the text is the name used in reports."""
+
+    EMBEDDING = "embedding"
+    NORM = "norm"
+    QKV = "qkv"
+    ROPE = "rope"
+    KV_APPEND = "kv_append"
+    SCORE = "score"
+    SOFTMAX = "softmax"
+    VALUE = "value"
+    ATTN_OUT = "attn_out"
+    RESIDUAL = "residual"
+    GATE_UP = "gate_up"
+    ACTIVATION = "activation"
+    DOWN = "down"
+    ROUTER = "router"
+    TOPK = "topk"
+    GATHER = "gather"
+    COMBINE = "combine"
+    LM_HEAD = "lm_head"
+    SAMPLING = "sampling"
+
+
+GEMM_KINDS = frozenset(
+    {
+        OperatorKind.QKV,
+        OperatorKind.ATTN_OUT,
+        OperatorKind.GATE_UP,
+        OperatorKind.DOWN,
+        OperatorKind.ROUTER,
+        OperatorKind.LM_HEAD,
+    }
+)
+"""Kinds that multiply activations (m, k) by a weight matrix (k, n)."""
+
+ATTENTION_KINDS = frozenset({OperatorKind.SCORE, OperatorKind.VALUE})
+"""Kinds that multiply activations by the KV cache."""
+
+VECTOR_KINDS = frozenset(
+    {
+        OperatorKind.NORM,
+        OperatorKind.ROPE,
+        OperatorKind.SOFTMAX,
+        OperatorKind.RESIDUAL,
+        OperatorKind.ACTIVATION,
+        OperatorKind.TOPK,
+        OperatorKind.COMBINE,
+        OperatorKind.SAMPLING,
+    }
+)
+"""Kinds with arithmetic for the vector unit."""
+
+MOVE_KINDS = frozenset({OperatorKind.EMBEDDING, OperatorKind.KV_APPEND, OperatorKind.GATHER})
+"""Kinds that move elements and compute nothing."""
+
+EXPERT_KINDS = frozenset({OperatorKind.GATHER, OperatorKind.COMBINE})
+"""Kinds that carry the tokens of their expert."""
+
+SHAPES: dict[OperatorKind, tuple[str, ...]] = {
+    **dict.fromkeys(GEMM_KINDS, ("m", "n", "k")),
+    **dict.fromkeys(ATTENTION_KINDS, ("batch", "heads", "kv_heads", "head_dim", "context")),
+    **dict.fromkeys(VECTOR_KINDS | MOVE_KINDS, ("m", "n")),
+    OperatorKind.ROPE: ("batch", "heads", "kv_heads", "head_dim"),
+    OperatorKind.KV_APPEND: ("batch", "kv_heads", "head_dim"),
+    OperatorKind.SOFTMAX: ("batch", "heads", "context"),
+}
+"""Shape fields of each kind: these are at least 1, all others are 0."""
+
+_ALL_SHAPE_FIELDS = ("m", "n", "k", "batch", "heads", "kv_heads", "head_dim", "context")
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator of the decode step.
+
+    Parameters
+    ----------
+    name : str
+        Unique in its graph, e.g. ``layer3.qkv`` or ``layer0.expert5.down``.
+    kind : OperatorKind
+        What is computed.
+    layer : int
+        Layer, or ``OUTSIDE``.
+    depends : tuple of int
+        Indices, in the graph, of the operators whose results this one reads; each smaller than its own index.
+    m, n, k : int
+        GEMM: activations (m, k) times weights (k, n).  Others: m rows of n elements.
+    batch, heads, kv_heads, head_dim, context : int
+        Attention: sequences, query heads, key/value heads, elements of a head, tokens with the new one.
+    expert : int
+        Expert, or ``OUTSIDE``.
+    tokens : tuple of int
+        Tokens of the expert, ascending; only of a gather or combine, where ``len(tokens) == m``.
+
+    Raises
+    ------
+    InternalError
+        If the shape fields are not those of the kind (``SHAPES``).
+    """
+
+    name: str
+    kind: OperatorKind
+    layer: int = OUTSIDE
+    depends: tuple[int, ...] = ()
+    m: int = 0
+    n: int = 0
+    k: int = 0
+    batch: int = 0
+    heads: int = 0
+    kv_heads: int = 0
+    head_dim: int = 0
+    context: int = 0
+    expert: int = OUTSIDE
+    tokens: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        wanted = SHAPES[self.kind]
+        for field in _ALL_SHAPE_FIELDS:
+            size = getattr(self, field)
+            if (size < 1) if field in wanted else (size != 0):
+                allowed = "at least 1" if field in wanted else "0"
+                raise InternalError(f"operator {self.name} of kind {self.kind}: {field} is {size}, must be {allowed}")
+        if len(self.tokens) != (self.m if self.kind in EXPERT_KINDS else 0):
+            raise InternalError(f"operator {self.name} of kind {self.kind}: {len(self.tokens)} tokens for m = {self.m}")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a GEMM or of the attention; 0 for the other kinds."""
+        if self.kind in GEMM_KINDS:
+            return self.m * self.n * self.k
+        if self.kind in ATTENTION_KINDS:
+            return self.batch * self.heads * self.head_dim * self.context
+        return 0
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weight matrix, each read at least once; 0 unless a GEMM."""
+        return ELEMENT_BYTES * self.n * self.k if self.kind in GEMM_KINDS else 0
+
+    @property
+    def gain_bytes(self) -> int:
+        """Bytes of the gain vector of a norm; 0 for the other kinds."""
+        return ELEMENT_BYTES * self.n if self.kind is OperatorKind.NORM else 0
+
+    @property
+    def embedding_bytes(self) -> int:
+        """Bytes of the rows read from the embedding table; 0 unless an embedding."""
+        return ELEMENT_BYTES * self.m * self.n if self.kind is OperatorKind.EMBEDDING else 0
+
+    @property
+    def kv_read_bytes(self) -> int:
+        """Bytes read from the KV cache: keys for a score, values for a value, each once for all heads of a group."""
+        if self.kind not in ATTENTION_KINDS:
+            return 0
+        return ELEMENT_BYTES * self.batch * self.kv_heads * self.head_dim * self.context
+
+    @property
+    def kv_write_bytes(self) -> int:
+        """Bytes of new keys and values written to the KV cache; 0 unless a kv_append."""
+        if self.kind is not OperatorKind.KV_APPEND:
+            return 0
+        return 2 * ELEMENT_BYTES * self.batch * self.kv_heads * self.head_dim
+
+    @property
+    def vector_elements(self) -> int:
+        """Elements the vector unit works on, each counted once however many passes the operation makes.
+
+        Results of a norm, rope, softmax, residual, activation or combine; inputs of a topk or sampling; 0 for the
+        other kinds.  An activation has two inputs and a residual of a MoE layer may have more, per element counted.
+        """
+        if self.kind is OperatorKind.ROPE:
+            return self.batch * (self.heads + self.kv_heads) * self.head_dim
+        if self.kind is OperatorKind.SOFTMAX:
+            return self.batch * self.heads * self.context
+        return self.m * self.n if self.kind in VECTOR_KINDS else 0

@@ -1,0 +1,45 @@
+"""Chip texts with one thing changed, and the faults they give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from nmpsim.errors import Fault, SpecError
+from nmpsim.spec import load_chip, parse_chip
+from nmpsim.spec.load import CHIP_FOLDER
+from nmpsim.spec.schema import ChipSpec
+
+
+@pytest.fixture(params=["snake", "stratum"])
+def spec(request: pytest.FixtureRequest) -> ChipSpec:
+    """Each shipped chip."""
+    return load_chip(request.param)
+
+
+@pytest.fixture
+def text_of() -> Callable[..., str]:
+    """``text_of(chip, {regex: replacement})``: the text of a shipped chip, each regex replaced exactly once."""
+
+    def edited(chip: str, edits: dict[str, str]) -> str:
+        text = (CHIP_FOLDER / f"{chip}.toml").read_text(encoding="utf-8")
+        for pattern, replacement in edits.items():
+            text, count = re.subn(pattern, replacement.replace("\\", r"\\"), text, flags=re.MULTILINE)
+            assert count == 1, f"{pattern} matches {count} times"
+        return text
+
+    return edited
+
+
+@pytest.fixture
+def faults_of(text_of: Callable[..., str]) -> Callable[..., list[Fault]]:
+    """``faults_of(chip, edits)``: every fault of an edited shipped chip."""
+
+    def found(chip: str, edits: dict[str, str]) -> list[Fault]:
+        with pytest.raises(SpecError) as caught:
+            parse_chip(text_of(chip, edits), "my.toml")
+        return list(caught.value.faults)
+
+    return found

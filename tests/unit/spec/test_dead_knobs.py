@@ -1,0 +1,96 @@
+"""Every number of a chip file reaches the integers that the models are built from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nmpsim.spec import load_chip, resolve, with_overrides
+from nmpsim.spec.params import MachineParams
+from nmpsim.spec.schema import numbers, words
+
+NOT_IN_THE_INTEGERS = {
+    "core.array.dataflows": "a list of what the scheduler may choose; the array model runs what the program says",
+    "noc.topology": "one topology so far; the schema refuses all others",
+    "core.kind": "bound to the section that is present; changed with it in test_load",
+}
+"""Settings that need not change MachineParams, with the reason."""
+
+TOGETHER: dict[str, dict[str, Any]] = {
+    "dram.banks_per_channel": {"core.array.rows": 256, "core.mac_tree.slices": 32},
+    "dram.column_bytes": {"core.array.cols": 256},
+    "dram.tiers": {"dram.timing.tRCD_ns": [2.0] * 16},
+    "dram.rows_per_bank": {},
+    "core.array.rows": {"dram.banks_per_channel": 32},
+    "core.array.cols": {"dram.column_bytes": 512},
+    "core.array.granularity": {"core.array.rows": 256},
+    "core.mac_tree.slices": {"dram.banks_per_channel": 32},
+}
+"""What geometry forces to change with a number."""
+
+TO: dict[str, Any] = {
+    "core.buffer.banks": {"snake": 16, "stratum": 20},  # doubled, there would be more than 62
+    "core.array.fold_sets": {"snake": 1},
+    "core.mac_tree.fold_sets": {"stratum": 1},
+    "core.array.pe_latency": {"snake": 1},
+    "dram.timing.tRRD_ns": {"snake": 2.0, "stratum": 2.0},
+    "dram.timing.tFAW_ns": {"snake": 8.0, "stratum": 8.0},
+    "dram.row_bytes": {"snake": 2048, "stratum": 2048},  # doubled, it fills the FIFO: allowed, but keep it plain
+}
+"""New value where doubling is not possible, by chip."""
+
+
+def fingerprint(machine: MachineParams) -> tuple[Any, ...]:
+    """What the models are built from, comparable; without the name and the sentences."""
+    clocks = (machine.pus, machine.tick_ps, machine.core_period, machine.dram_period, machine.noc_period)
+    return (*clocks, machine.core, machine.dram, machine.noc, machine.latency.tolist(), machine.fill)
+
+
+KNOBS = [(chip, path) for chip in ("snake", "stratum") for path, _ in numbers(load_chip(chip))]
+
+
+@pytest.mark.parametrize(("chip", "path"), KNOBS)
+def test_every_number_changes_the_machine(chip: str, path: str) -> None:
+    spec = load_chip(chip)
+    values = {p: number.value for p, number in numbers(spec)}
+    old = values[path]
+    doubled = [2 * v for v in old] if isinstance(old, tuple) else 2 * old
+    forced = {p: v for p, v in TOGETHER.get(path, {}).items() if p in values}
+    changed = with_overrides(spec, {path: TO.get(path, {}).get(chip, doubled), **forced})
+    before, after = fingerprint(resolve(spec)), fingerprint(resolve(changed))
+    assert before != after
+    if forced:  # and not only through what had to change with it
+        others = {p: number.value for p, number in numbers(changed)}
+        assert others[path] != old
+
+
+def test_every_word_changes_the_machine_or_is_listed() -> None:
+    others = {"dram.refresh.mode": "off", "placement.fill": "kv_first"}
+    for chip in ("snake", "stratum"):
+        spec = load_chip(chip)
+        for path, _ in words(spec):
+            if path.startswith("chip.") or path in NOT_IN_THE_INTEGERS:
+                continue
+            changed = with_overrides(spec, {path: others[path]})
+            assert fingerprint(resolve(changed)) != fingerprint(resolve(spec)), path
+
+
+def test_every_field_of_the_machine_is_set_by_some_number() -> None:
+    constant = {"run_ahead"}  # of the simulator
+    moved: set[str] = set()
+    for chip, path in KNOBS:
+        spec = load_chip(chip)
+        values = {p: number.value for p, number in numbers(spec)}
+        old = values[path]
+        doubled = [2 * v for v in old] if isinstance(old, tuple) else 2 * old
+        forced = {p: v for p, v in TOGETHER.get(path, {}).items() if p in values}
+        one = resolve(spec)
+        two = resolve(with_overrides(spec, {path: TO.get(path, {}).get(chip, doubled), **forced}))
+        for part in ("core", "dram", "noc"):
+            a, b = getattr(one, part)._asdict(), getattr(two, part)._asdict()
+            moved |= {f"{part}.{field}" for field in a if a[field] != b[field]}
+    words_set = {"dram.refresh", "core.kind"}
+    machine = resolve(load_chip("snake"))
+    fields = {f"{part}.{field}" for part in ("core", "dram", "noc") for field in getattr(machine, part)._fields}
+    assert fields - moved == {f"core.{field}" for field in constant} | words_set
