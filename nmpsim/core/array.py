@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from nmpsim.core.geometry import shape_fold, shape_pass
 from nmpsim.core.ports import bank_mask, line_mask, use_ports
-from nmpsim.core.queue import waits_met
+from nmpsim.core.queue import mark_end, mark_start, waits_met
 from nmpsim.core.state import (
     ACCUMULATORS_BUSY,
     BUSY,
@@ -67,13 +67,14 @@ def charge(actor, stall, work, at, reason, operator):
 
 
 @inlined
-def queue_fold(actor, pending, last, cycles, frees, address, length):
+def queue_fold(actor, pending, ins, last, cycles, frees, address, length):
     """Queue a finished fold for its write, `depth` advances from now (changes `actor` and `pending`)."""
     entry = pending[(actor.pending_head + actor.pending) % PENDING_DEPTH]
     entry.ready_at = actor.advances + actor.depth
     entry.last = last
     entry.cycles = cycles
     entry.frees = frees
+    entry.operator = ins.operator
     entry.address = address
     entry.bytes = length
     actor.pending += 1
@@ -142,7 +143,7 @@ def stream_strip(actor, strip, fifo, slots, pending, ins, p, at, credit, index, 
             groups = p.strips // ins.group
             length = min(p.buffer_banks * p.bank_bytes, groups * p.columns * 4)
             address = ins.out + (strip.outer - 1) * p.columns * 4
-            queue_fold(actor, pending, 1 - strip.left, actor.drain, 1, address, length)
+            queue_fold(actor, pending, ins, 1 - strip.left, actor.drain, 1, address, length)
     if strip.left == 1:
         shape_fold(strip, ins, p, index, strip.outer, strip.inner)
 
@@ -195,7 +196,7 @@ def stream_step(actor, strips, first, count, fifo, slot, pending, ins, p, at, ah
             stream_strip(actor, strips[s], fifo[s], slot[s], pending, ins, p, at, credit, s, last)
     if strips[first + count - 1].left == 0:
         if ins.flow == IS:
-            queue_fold(actor, pending, 1, 1, 0, ins.out, p.bank_bytes)
+            queue_fold(actor, pending, ins, 1, 1, 0, ins.out, p.bank_bytes)
         actor.instruction = -1
         actor.stream_instruction = -1
     actor.hold = actor.pace - 1
@@ -257,9 +258,9 @@ def stationary_stream(actor, pending, program, p, at, history, period):
             actor.outer += 1
             last = 1 if actor.outer == actor.stream_outers else 0
             if tree:
-                queue_fold(actor, pending, last, actor.stream_drain, 1, ins.out, p.bank_bytes)
+                queue_fold(actor, pending, ins, last, actor.stream_drain, 1, ins.out, p.bank_bytes)
             elif last == 1:
-                queue_fold(actor, pending, 1, 1, 0, ins.out, p.bank_bytes)
+                queue_fold(actor, pending, ins, 1, 1, 0, ins.out, p.bank_bytes)
             if last == 1:
                 actor.stream_instruction = -1
     return BUSY
@@ -356,27 +357,27 @@ def try_issue(actor, strips, first, count, pending, queue, entries, semaphore, p
             if drains:
                 return PIPELINE_DRAIN
             actor.issued += 1
-            queue_fold(actor, pending, 1, 1, 0, ins.out, p.bank_bytes)
+            queue_fold(actor, pending, ins, 1, 1, 0, ins.out, p.bank_bytes)
             return BUSY
     begin_pass(actor, strips, first, count, ins, p, entry.instruction, index)
     return BUSY
 
 
 @inlined
-def finish_write(actor, pending):
-    """Retire the fold whose write has ended; return 1 when it was the last of its pass (changes `actor`)."""
+def finish_write(actor, pending, span, at):
+    """Retire the fold whose write has ended (changes `actor` and `span`)."""
     entry = pending[actor.pending_head]
     actor.writing = 0
     actor.pending_head = (actor.pending_head + 1) % PENDING_DEPTH
     actor.pending -= 1
     actor.sets -= entry.frees
     actor.passes += entry.last
-    return entry.last
+    mark_end(span, entry.operator, at)
 
 
 @inlined
 def step_actor(now, plain, index, first, count, p, period, credit, actor, strips, fifo, slot, pending, queue, entries,
-               semaphore, program, history, stall, work):
+               semaphore, program, history, stall, work, span):
     """Step one actor from where it stands to `now`, and in skip mode as far ahead as nobody can tell.
 
     Reads the queue, the semaphores and the FIFO stamps; changes the actor, its strips, FIFO heads, port history and
@@ -401,7 +402,7 @@ def step_actor(now, plain, index, first, count, p, period, credit, actor, strips
             actor.at = at
             return at
         if actor.writing == 1 and at >= actor.write_end:
-            finish_write(actor, pending)
+            finish_write(actor, pending, span, at)
         if actor.writing == 0 and actor.pending > 0 and pending[actor.pending_head].ready_at <= actor.advances:
             actor.writing = 1
             actor.write_end = at + pending[actor.pending_head].cycles * period
@@ -420,6 +421,8 @@ def step_actor(now, plain, index, first, count, p, period, credit, actor, strips
                 look = NEVER
             elif reason == RECONFIGURE:
                 look = actor.ready_at
+            if actor.instruction >= 0:
+                mark_start(span, program[actor.instruction].operator, at)
             if actor.issued < queue.head + queue.count:
                 entry = entries[actor.issued % len(entries)]
                 if entry.at <= at:

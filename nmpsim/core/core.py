@@ -69,7 +69,7 @@ def step_compute(now, plain, c, params, period, credit, state, port, program):
             actor.wake = step_actor(now, plain, i, i * strips, strips, params, period, credit, actor, state.strip[c],
                                     port.fifo[c], port.slot[c], state.pending[c, i], queue, entries,
                                     state.semaphore[c], program, state.port_use[c], state.stall[c, UNITS + i],
-                                    state.work[c])
+                                    state.work[c], state.span[c])
         wake = min(wake, actor.wake)
         least_issued = min(least_issued, actor.issued)
         least_passed = min(least_passed, actor.passes)
@@ -137,7 +137,7 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
     vector = units[VECTOR]
     if plain or vector.wake <= now:
         reason, vector.wake = step_vector(now, period, params, state.vector[c], state.flying[c], vector,
-                                          state.entry[c, VECTOR], core, state.signal[c], state.semaphore[c], program)
+                                          state.entry[c, VECTOR], core, state.signal[c], state.semaphore[c], program, state.span[c])
         vector.wake = min(vector.wake, entry_at(vector, state.entry[c, VECTOR], now))
         charge_unit(vector, state.stall[c, VECTOR], now, reason)
     mover = units[MOVE]
@@ -145,7 +145,7 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
         moved = state.mover[c].beats_in
         reason, mover.wake = step_mover(now, period, dram_period, credit, params, dram, c, state.mover[c],
                                         state.move_slot[c], port, mover, state.entry[c, MOVE], core, state.signal[c],
-                                        state.semaphore[c], program, tables)
+                                        state.semaphore[c], program, tables, state.span[c])
         mover.wake = min(mover.wake, entry_at(mover, state.entry[c, MOVE], now))
         charge_unit(mover, state.stall[c, MOVE], now, reason)
         if state.mover[c].beats_in != moved:
@@ -157,7 +157,7 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
         if plain or sender.wake <= now:
             reason, sender.wake = step_sender(now, period, noc_period, params, noc, c, d, state.sender[c, d], sender,
                                               state.entry[c, SEND_CW + d], core, net, state.signal[c],
-                                              state.semaphore[c], program)
+                                              state.semaphore[c], program, state.span[c])
             sender.wake = min(sender.wake, entry_at(sender, state.entry[c, SEND_CW + d], now))
             charge_unit(sender, state.stall[c, SEND_CW + d], now, reason)
     arrive = NEVER

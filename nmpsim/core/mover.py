@@ -11,7 +11,7 @@ the buffer, a STORE when its last WR was issued.
 from __future__ import annotations
 
 from nmpsim.core.ports import bank_mask
-from nmpsim.core.queue import take_instruction
+from nmpsim.core.queue import mark_end, mark_start, take_instruction
 from nmpsim.core.state import (
     BANK_QUEUE_FULL,
     BUSY,
@@ -65,7 +65,7 @@ def post_rows(queue, runs, row, rows, column, columns, write, target, stride, to
 
 
 @inlined
-def retire_moves(now, mover, slots, port, c, signal, core):
+def retire_moves(now, mover, slots, port, c, signal, core, span):
     """Complete moves in order (changes `mover`, `signal` and `core`); return the tick to look again."""
     while mover.completed < mover.issued:
         index = mover.completed % MOVE_SLOTS
@@ -76,6 +76,7 @@ def retire_moves(now, mover, slots, port, c, signal, core):
             done_at = write_done_at(port.token[c, index])
             if done_at > now:
                 return done_at
+        mark_end(span, slot.operator, now)
         mover.completed += 1
         signal[MOVE] += 1
         core.retired += 1
@@ -151,6 +152,7 @@ def start_move(now, dram_period, p, dram, mover, slots, port, c, ins, number, ta
     index = mover.issued % MOVE_SLOTS
     slot = slots[index]
     slot.kind = 0
+    slot.operator = ins.operator
     at = (now // dram_period + 1) * dram_period
     if ins.op == STREAM:
         for b in range(p.strips):
@@ -180,9 +182,9 @@ def start_move(now, dram_period, p, dram, mover, slots, port, c, ins, number, ta
 
 @inlined
 def step_mover(now, period, dram_period, credit, p, dram, c, mover, slots, port, unit, entries, core, signal,
-               semaphore, program, tables):
+               semaphore, program, tables, span):
     """Step the data mover in cycle `now`; return (reason, wake) (changes itself, FIFOs, run queues and `signal`)."""
-    wake = retire_moves(now, mover, slots, port, c, signal, core)
+    wake = retire_moves(now, mover, slots, port, c, signal, core, span)
     moved = QUEUE_EMPTY
     if mover.loads > 0:
         moved, look = take_beat(now, p, dram, credit, mover, slots, port, c, core)
@@ -204,6 +206,7 @@ def step_mover(now, period, dram_period, credit, p, dram, c, mover, slots, port,
                 blocked = BANK_QUEUE_FULL
                 wake = min(wake, space)
         if number >= 0:
+            mark_start(span, program[number].operator, now)
             start_move(now, dram_period, p, dram, mover, slots, port, c, program[number], number, tables)
             blocked = BUSY
             wake = now + period

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nmpsim.core.ports import bank_mask
-from nmpsim.core.queue import take_instruction
+from nmpsim.core.queue import mark_end, mark_start, take_instruction
 from nmpsim.core.state import BUSY, NO_CREDIT, PORT_CONFLICT
 from nmpsim.kernel import NEVER, inlined
 from nmpsim.link.network_port import blank_flit, flit_at, flit_space_at, head_flit, take_flit, write_flit
@@ -11,7 +11,8 @@ from nmpsim.program.isa import SEND_CW
 
 
 @inlined
-def step_sender(now, period, noc_period, p, noc, c, d, sender, unit, entries, core, net, signal, semaphore, program):
+def step_sender(now, period, noc_period, p, noc, c, d, sender, unit, entries, core, net, signal, semaphore, program,
+                span):
     """Step one send unit in cycle `now`; return (reason, wake).
 
     Reads its queue and the buffer ports; changes itself, the injection queue, the router's wake and `signal`.
@@ -21,6 +22,7 @@ def step_sender(now, period, noc_period, p, noc, c, d, sender, unit, entries, co
         if number < 0:
             return reason, NEVER
         sender.instruction = number
+        mark_start(span, program[number].operator, now)
         sender.row = 0
         sender.offset = 0
         sender.sequence = 0
@@ -57,6 +59,7 @@ def step_sender(now, period, noc_period, p, noc, c, d, sender, unit, entries, co
     if flit.last == 1:
         sender.messages += 1
         sender.instruction = -1
+        mark_end(span, ins.operator, now)
         signal[SEND_CW + d] += 1
         core.retired += 1
     return BUSY, now + period

@@ -53,6 +53,20 @@ def newest_at(unit, entries, now):
 
 
 @inlined
+def mark_start(span, operator, at):
+    """Note that an instruction of an operator was taken at `at` (changes `span`)."""
+    if at < span[operator].start:
+        span[operator].start = at
+
+
+@inlined
+def mark_end(span, operator, at):
+    """Note that an instruction of an operator was complete at `at` (changes `span`)."""
+    if at > span[operator].end:
+        span[operator].end = at
+
+
+@inlined
 def charge_unit(unit, stall, now, reason):
     """Account the cycles up to `now` to the reason that held, and note the new one (changes `unit` and `stall`)."""
     if reason != unit.reason:

@@ -121,6 +121,7 @@ PENDING = Record(
     ("ready_at", "advance", "value of `advances` at which the fold's results stand at the edge"),
     ("last", "", "1 for the last fold of a pass"),
     ("cycles", "cycle", "cycles of the write"),
+    ("operator", "", "operator of the pass"),
     ("frees", "", "1 if an accumulator set is free after the write"),
     ("address", "byte", "buffer address of the write"),
     ("bytes", "byte", "bytes written per cycle"),
@@ -158,6 +159,7 @@ MOVE_SLOT = Record(
     "MOVE_SLOT",
     ("kind", "", "LOAD or STORE; 0 for a STREAM, which completes when accepted"),
     ("left", "beat", "beats still to arrive (LOAD)"),
+    ("operator", "", "operator of the instruction"),
 )
 MOVE_SLOTS = 16
 

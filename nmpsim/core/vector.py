@@ -15,7 +15,7 @@ First cycles of an operation of 600 elements, 256 lanes, 2 bytes read per elemen
 from __future__ import annotations
 
 from nmpsim.core.ports import bank_mask
-from nmpsim.core.queue import take_instruction
+from nmpsim.core.queue import mark_end, mark_start, take_instruction
 from nmpsim.core.state import BUSY, FLYING, PORT_CONFLICT
 from nmpsim.kernel import NEVER, inlined
 from nmpsim.program.isa import EXP_RATE, SQRT_RATE, VECTOR
@@ -53,7 +53,7 @@ def interval_of(rate, p):
 
 
 @inlined
-def step_vector(now, period, p, vector, flying, unit, entries, core, signal, semaphore, program):
+def step_vector(now, period, p, vector, flying, unit, entries, core, signal, semaphore, program, span):
     """Step the vector unit in cycle `now`; return (reason, wake).
 
     Reads its queue, the semaphores and the port masks of the cycle; changes itself, the masks and `signal`.
@@ -78,6 +78,7 @@ def step_vector(now, period, p, vector, flying, unit, entries, core, signal, sem
         if number < 0:
             return reason, landing
         vector.instruction = number
+        mark_start(span, program[number].operator, now)
         vector.phase = 0
         vector.done = 0
     ins = program[vector.instruction]
@@ -102,4 +103,5 @@ def step_vector(now, period, p, vector, flying, unit, entries, core, signal, sem
             vector.instruction = -1
             flying[(vector.tail + vector.flying) % FLYING] = vector.next_at + (p.vector_latency - 1) * period
             vector.flying += 1
+            mark_end(span, ins.operator, vector.next_at + (p.vector_latency - 1) * period)
     return BUSY, now + period

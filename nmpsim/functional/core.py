@@ -16,6 +16,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from nmpsim.functional import operations
+from nmpsim.functional.memory import FP16, FP32, Buffer, Dram, illegal, poisoned
+from nmpsim.functional.operations import Arrays, Write
+from nmpsim.functional.product import delivery, multiply, plane_count, rebuild
+from nmpsim.functional.records import DIRECTION_NAMES, ActivePass, Chunk, Execution, Message, Move
 from nmpsim.program.beats import Tile, legal
 from nmpsim.program.isa import (
     ARRAY,
@@ -45,12 +50,6 @@ from nmpsim.program.isa import (
 )
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MAC_TREE, MachineParams
-
-from . import operations
-from .memory import FP16, FP32, Buffer, Dram, illegal, poisoned
-from .operations import Arrays, Write
-from .product import delivery, multiply, plane_count, rebuild
-from .records import DIRECTION_NAMES, ActivePass, Chunk, Execution, Message, Move
 
 
 class Core:

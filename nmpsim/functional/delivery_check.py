@@ -7,12 +7,11 @@ from collections import deque
 import numpy as np
 
 from nmpsim.errors import Fault
+from nmpsim.functional.image import Tensors, operand
+from nmpsim.functional.interpreter import FunctionalResult
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import PASS, STREAM
 from nmpsim.program.program import StreamImage
-
-from .image import Tensors, operand
-from .interpreter import FunctionalResult
 
 
 def check_delivery(result: FunctionalResult, tensors: Tensors) -> tuple[Fault, ...]:

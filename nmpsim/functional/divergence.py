@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nmpsim.errors import Fault
+from nmpsim.functional.interpreter import FunctionalResult
 from nmpsim.program.isa import op_name
-
-from .interpreter import FunctionalResult
 
 
 def first_difference(one: FunctionalResult, other: FunctionalResult) -> Fault | None:

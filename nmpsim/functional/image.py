@@ -32,13 +32,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, WorkloadError
+from nmpsim.functional.memory import FP16, FP32, POISON, Dram, illegal
+from nmpsim.functional.product import delivery
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import N_CONTIGUOUS
 from nmpsim.program.program import BeatImage, Program, StreamImage
 from nmpsim.spec.params import CoreParams, DramParams, MachineParams
-
-from .memory import FP16, FP32, POISON, Dram, illegal
-from .product import delivery
 
 Tensors = Mapping[str, NDArray[np.floating]]
 """Arrays by name."""
@@ -125,7 +124,7 @@ def operand(tile: Tile, name: str, tensor: NDArray[np.floating], where: str) -> 
     if tile.k_start < 0 or k_end > matrix.shape[0] or columns.min() < 0 or columns.max() >= matrix.shape[1]:
         got = f"rows {tile.k_start}..{k_end}, columns up to {columns.max() + 1}"
         raise illegal(where, got, f"rows x columns {matrix.shape[0]} x {matrix.shape[1]}", "correct the tile")
-    return matrix[tile.k_start : k_end, columns].astype(FP16)
+    return matrix[np.ix_(tile.k_rows(), columns)].astype(FP16)
 
 
 def is_transposed(name: str) -> bool:

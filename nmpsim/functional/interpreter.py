@@ -17,15 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import DeadlockError, Fault, IllegalScheduleError
+from nmpsim.functional.core import Core
+from nmpsim.functional.image import Tensors, build_dram
+from nmpsim.functional.memory import FP16, FP32, INT32, Buffer, Dram, illegal, poisoned
+from nmpsim.functional.records import Execution, Message
+from nmpsim.functional.waiting import blocked, left_over
 from nmpsim.program.isa import SEND_CCW, SEND_CW
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
-
-from .core import Core
-from .image import Tensors, build_dram
-from .memory import FP16, FP32, INT32, Buffer, Dram, illegal, poisoned
-from .records import Execution, Message
-from .waiting import blocked, left_over
 
 SPEEDS = (0.02, 0.3, 1.0)
 """Chance of a unit to act when it is its turn, in a random order; drawn anew now and then."""

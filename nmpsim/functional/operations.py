@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import InternalError
+from nmpsim.functional.memory import FP16, FP32, INT32, Buffer, illegal
+from nmpsim.functional.product import tree_sum
 from nmpsim.program.isa import (
     F_A_FP32,
     F_ACCUMULATE,
@@ -36,9 +38,6 @@ from nmpsim.program.isa import (
     V_SUM_SQUARES,
     V_SWIGLU,
 )
-
-from .memory import FP16, FP32, INT32, Buffer, illegal
-from .product import tree_sum
 
 Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]

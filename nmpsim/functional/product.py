@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import InternalError
+from nmpsim.functional.memory import FP16
 from nmpsim.program.beats import Tile, beats_of
 from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, TREE, WS
 from nmpsim.spec.params import CoreParams
-
-from .memory import FP16
 
 
 @lru_cache(maxsize=4096)

@@ -29,11 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, WorkloadError
+from nmpsim.functional.image import Tensors
+from nmpsim.functional.reference import Reals, Step, caches, split_qkv
+from nmpsim.functional.tolerance import gamma
 from nmpsim.workload import Model, Routing
-
-from .image import Tensors
-from .reference import Reals, Step, caches, split_qkv
-from .tolerance import gamma
 
 CHANCE = 1e-9
 """Chance that a correct machine lies outside the bound of any result."""
@@ -190,6 +189,9 @@ class _Sequence:
         turned = self.half(self.rotate(qkv[: -model.kv_heads * head]), f"{name}.rope")
         value_errors = self.pad(qkv[-model.kv_heads * head :])
         rope = self.value(f"{name}.rope").reshape(-1, head)
+        for g in range(model.kv_heads):
+            self.note_part(f"{name}.new_k", turned[(model.heads + g) * head :][:head], g)
+            self.note_part(f"{name}.new_v", value_errors[g * head : (g + 1) * head], g)
         new_values = split_qkv(model, self.value(f"{name}.qkv")[None])[2][0]
         keys, values = caches(model, self.tensors, prefix, b, rope[model.heads :], new_values)
         out = []

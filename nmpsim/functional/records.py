@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 from numpy.typing import NDArray
 
+from nmpsim.functional.operations import Arrays
 from nmpsim.program.beats import Tile
-
-from .operations import Arrays
 
 DIRECTION_NAMES = ("clockwise", "counter-clockwise")
 

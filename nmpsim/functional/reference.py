@@ -10,6 +10,8 @@ name                     shape              stored   content
 ``layerL.attn_norm``     B, D               FP16
 ``layerL.qkv``           B, (H + 2G)E       FP16     before the rotation
 ``layerL.rope``          B, (H + G)E        FP16     queries and keys, rotated
+``layerL.new_k``         B, G, E            FP16     keys that are appended, rotated
+``layerL.new_v``         B, G, E            FP16     values that are appended
 ``layerL.score``         B, H, S            no       query times key, not scaled
 ``layerL.softmax``       B, H, S            FP16     exp(scale (score - its maximum)), not normalised
 ``layerL.value``         B, HE              FP16     attention output, normalised
@@ -35,9 +37,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmpsim.functional.image import Tensors
 from nmpsim.workload import Model, Routing
-
-from .image import Tensors
 
 Reals = NDArray[np.float64]
 Step = dict[str, NDArray[Any]]
@@ -196,6 +197,7 @@ def _attention(model: Model, batch: int, context: int, tensors: Tensors, prefix:
             weights = _real(softmax[b, h])
             out[b, h] = weights @ cached_values[h // group] / weights.sum()
     step[f"{name}.qkv"], step[f"{name}.rope"] = qkv, turned.reshape(batch, -1)
+    step[f"{name}.new_k"], step[f"{name}.new_v"] = turned[:, model.heads :], values
     step[f"{name}.score"], step[f"{name}.softmax"] = score, softmax
     step[f"{name}.value"] = _half(out.reshape(batch, -1))
     return _real(step[f"{name}.value"])

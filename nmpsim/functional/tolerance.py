@@ -26,6 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault
+from nmpsim.functional.interpreter import FunctionalResult
+from nmpsim.functional.operations import Arrays
+from nmpsim.functional.product import own_k, plane_count
+from nmpsim.functional.records import Execution
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import (
     F_OUT_FP32,
@@ -47,11 +51,6 @@ from nmpsim.program.isa import (
     op_name,
 )
 from nmpsim.spec.params import CoreParams, MachineParams
-
-from .interpreter import FunctionalResult
-from .operations import Arrays
-from .product import own_k, plane_count
-from .records import Execution
 
 U = 2.0**-24
 """Unit roundoff of FP32."""

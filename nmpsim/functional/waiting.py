@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from nmpsim.errors import Fault
+from nmpsim.functional.core import Core
+from nmpsim.functional.records import DIRECTION_NAMES
 from nmpsim.program.isa import FROM, MOVE, UNIT_NAMES, UNITS, shared
-
-from .core import Core
-from .records import DIRECTION_NAMES
 
 
 def semaphore_name(semaphore: int, pus: int) -> str:

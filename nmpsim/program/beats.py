@@ -28,6 +28,8 @@ class Tile:
         Extent; elements.
     k_start : int
         First row of the tensor.
+    k_rotate : int
+        The tile's k runs over its rows from ``k_start + k_rotate`` on and wraps round to ``k_start``.
     segments : tuple of (int, int)
         Column ranges ``(start, length)`` of the tensor that the tile's n runs over, in order.
     """
@@ -40,6 +42,15 @@ class Tile:
     k: int
     k_start: int
     segments: tuple[tuple[int, int], ...]
+    k_rotate: int = 0
+
+    def k_rows(self) -> NDArray[np.int64]:
+        """Rows of the tensor that k = 0, 1, ... stand for."""
+        return self.k_start + (np.arange(self.k) + self.k_rotate) % self.k
+
+    def n_columns(self) -> NDArray[np.int64]:
+        """Columns of the tensor that n = 0, 1, ... stand for."""
+        return np.concatenate([np.arange(start, start + length) for start, length in self.segments])
 
 
 def legal(flow: int, split: int, contiguous: int) -> bool:

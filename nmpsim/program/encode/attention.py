@@ -126,13 +126,21 @@ class Attention:
         width = self.model.head_dim
         for index, task in enumerate(self.tasks):
             for name, plan in (("k", self.plan.score), ("v", self.plan.value)):
-                n, k = (task.tokens, width) if name == "k" else (width, task.tokens)
-                segments = ((task.start, task.tokens),) if name == "k" else ((0, width),)
-                tile = Tile(plan.flow, plan.group, plan.split, plan.contiguous, n, k,
-                            0 if name == "k" else task.start, segments)
+                shift = self._shift(task)
+                if name == "k":
+                    parts = ((task.start + shift, task.tokens - shift), (task.start, shift))
+                    tile = Tile(plan.flow, plan.group, plan.split, plan.contiguous, task.tokens, width, 0,
+                                tuple(part for part in parts if part[1]))
+                else:
+                    tile = Tile(plan.flow, plan.group, plan.split, plan.contiguous, width, task.tokens, task.start,
+                                ((0, width),), shift)
                 tensor = f"layers.{layer}.{name}.{task.batch}.{task.head}"
                 places[index, name] = (self.banks.stream(tensor, task.pu, (tile,), CACHE), tile)
         return places
+
+    def _shift(self, task: Task) -> int:
+        """Rotate the tokens of a task by its slot, so that the new tokens of a PU's tasks fall into different banks."""
+        return task.slot % min(self.core.strips, task.tokens)
 
     def _append(self, layer: int, index: int, task: Task, places: dict[tuple[int, str], tuple[int, Tile]],
                 ready: list[Event | None]) -> Event | None:
@@ -141,7 +149,7 @@ class Attention:
         columns = self.out.params.dram.columns
         for name, source in (("k", self.k), ("v", self.v)):
             row, tile = places[index, name]
-            local = task.tokens - 1
+            local = task.tokens - 1 - self._shift(task)
             for strip in range(self.core.strips):
                 beats = beats_in_strip(tile, self.core, strip)
                 for position in (beats[:, 0] == local).nonzero()[0]:

@@ -125,14 +125,13 @@ def reduce_scatter(out: Emitter, m: int, partial: int, partial_ld: int, landing:
         When the owner's sum is complete.
     """
     pus = out.pus
-    done: list[list[Event | None]] = [list(r) for r in ready]
     halves = [-(-p.columns // (2 * grain)) * grain if p.columns > grain else p.columns for p in pieces]
     widest = max(max(h, p.columns - h) for h, p in zip(halves, pieces, strict=True))
-    for direction in (0, 1):
-        turn = -1 if direction else 1
-        before = [list(r) for r in ready]
-        for step in range(1, pus):
-            after: list[list[Event | None]] = [[] for _ in range(pus)]
+    before = [[list(r) for r in ready] for _ in range(2)]
+    for step in range(1, pus):
+        for direction in (0, 1):
+            turn = -1 if direction else 1
+            after: list[list[Event | None]] = [list(r) for r in ready]
             slot = landing + (direction * (pus - 1) + step - 1) * m * widest * 4
             for pu in range(pus):
                 owner = (pu - turn * step) % pus
@@ -141,17 +140,15 @@ def reduce_scatter(out: Emitter, m: int, partial: int, partial_ld: int, landing:
                 start = piece.start + (halves[owner] if direction else 0)
                 width = piece.columns - halves[owner] if direction else halves[owner]
                 if width == 0:
-                    after[to] = list(ready[to])
                     continue
                 own = partial + start * 4
-                _, there = out.send(pu, to, before[pu], direction=direction, rows=m, size=width * 4, source=own,
-                                    source_ld=partial_ld, target=slot, target_ld=width * 4)
+                _, there = out.send(pu, to, before[direction][pu], direction=direction, rows=m, size=width * 4,
+                                    source=own, source_ld=partial_ld, target=slot, target_ld=width * 4)
                 added = out.vector(to, V_ADD, m, width, [there, *ready[to]], a=slot, a_ld=width * 4, b=own,
                                    b_ld=partial_ld, out=own, out_ld=partial_ld, flags=F_OUT_FP32)
                 after[to] = [added]
-            before = after
-        done = [[*d, *b] for d, b in zip(done, before, strict=True)]
-    return done
+            before[direction] = after
+    return [[*a, *b] for a, b in zip(*before, strict=True)]
 
 
 def landing_bytes(pus: int, m: int, widest_piece: int, grain: int) -> int:

@@ -141,8 +141,8 @@ class Gemm:
         consume : callable
             Emits what follows a chunk on its PU and returns its completion.
         """
-        out, shape, core = self.out, self.shape, self.core
-        planes = planes_of(core, shape)
+        out = self.out
+        planes = planes_of(self.core, self.shape)
         last: list[Event | None] = [None] * out.pus
         for pu, tiles in enumerate(self.tiles):
             uses: list[Event | None] = [None, None]
@@ -151,12 +151,40 @@ class Gemm:
                 plane_ld = m * ld
                 waits = [uses[i % 2], *(ready[pu] if i == 0 else [])]
                 address = partial[i % 2]
-                done = out.emit(pu, ARRAY, PASS, waits, operator=self.operator, flow=shape.flow, group=shape.group,
-                                split=shape.split, contiguous=shape.contiguous, m=m, n=tile.n, k=tile.k, a=a[pu][0],
-                                a_ld=a[pu][1], out=address, out_ld=ld, planes=planes, plane_ld=plane_ld)
+                done = self._pass(pu, waits, m, tile, a[pu], address, ld, planes, plane_ld)
                 chunk = Chunk(i * self.columns, tile.n, address, ld, planes, plane_ld, done)
                 uses[i % 2] = last[pu] = consume(pu, chunk)
         return last
+
+
+    def passes_into(self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]], target: int, ld: int,
+                    free: list[list[Event | None]]) -> list[Event | None]:
+        """Emit passes that write one plane straight into [m, all columns] at `target`; return the last one's event.
+
+        Parameters
+        ----------
+        m : int
+            Rows of A.
+        a : list of (int, int), by PU
+            Address and row distance of A.
+        ready, free : list of lists of Event, by PU
+            When A stands, and when the target may be written.
+        target, ld : int
+            Address and row distance of the FP32 result.
+        """
+        last: list[Event | None] = [None] * self.out.pus
+        for pu, tiles in enumerate(self.tiles):
+            for i, tile in enumerate(tiles):
+                waits = [*ready[pu], *free[pu]] if i == 0 else []
+                last[pu] = self._pass(pu, waits, m, tile, a[pu], target + i * self.columns * 4, ld, 1, 0)
+        return last
+
+    def _pass(self, pu: int, waits: list[Event | None], m: int, tile: Tile, a: tuple[int, int], address: int, ld: int,
+              planes: int, plane_ld: int) -> Event:
+        shape = self.shape
+        return self.out.emit(pu, ARRAY, PASS, waits, operator=self.operator, flow=shape.flow, group=shape.group,
+                             split=shape.split, contiguous=shape.contiguous, m=m, n=tile.n, k=tile.k, a=a[0], a_ld=a[1],
+                             out=address, out_ld=ld, planes=planes, plane_ld=plane_ld)
 
 
 def reduce_chunk(out: Emitter, pu: int, m: int, chunk: Chunk, target: int, ld: int, *, fp32: bool = False,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from nmpsim.program.encode.collective import Piece, Region, all_gather, landing_bytes, reduce_scatter
 from nmpsim.program.encode.emitter import Emitter, Event
-from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, Segments, cut, reduce_chunk, width
+from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, Segments, cut, planes_of, reduce_chunk, width
 from nmpsim.program.encode.memory import Banks
 from nmpsim.program.isa import SEND_CCW, SEND_CW, VECTOR
 from nmpsim.program.schedule import OVER_N, GemmPlan
@@ -63,6 +63,32 @@ class Reduction:
     turn: int = 0
     free: list[list[list[Event | None]]] = field(default_factory=list)
     complete: list[list[Event | None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PartialChunk:
+    """Columns of a GEMM over K whose partial sums wait for their reduction.
+
+    Parameters
+    ----------
+    operator : int
+    turn : int
+        Which of the two spaces holds them.
+    start : int
+        First column of every owner's share.
+    ld : int
+        Bytes between rows of the partial sums.
+    pieces : list of Piece, by owner
+    stands : list of Event, by PU
+        When the PU's partial sums are complete.
+    """
+
+    operator: int
+    turn: int
+    start: int
+    ld: int
+    pieces: list[Piece]
+    stands: list[Event | None]
 
 
 class Spread:
@@ -118,43 +144,63 @@ class Spread:
 
     def _over_k(self, operator: int, plan: GemmPlan, tensor: str, m: int, a: Sliced, segments: list[Segments],
                 consume: Consume, *, paired: bool) -> list[Event | None]:
+        """Passes of a chunk are emitted before the reduction of the chunk before it, so that the array runs ahead."""
         out = self.out
         last: list[Event | None] = [None] * out.pus
         step = chunk_step(segments, plan.chunks, 2 * out.params.core.columns if paired else self.grain)
-        addresses = [(a.address + (0 if a.packed else first * 2), a.ld) for first, _ in a.shares]
-        longest = max(width(s) for s in segments)
-        for start in range(0, longest, step):
-            parts = [cut(s, start, step) for s in segments]
-            pieces = []
-            at = 0
-            for part in parts:
-                pieces.append(Piece(at, width(part)))
-                at += width(part)
+        waiting: PartialChunk | None = None
+        for start in range(0, max(width(s) for s in segments), step):
             out.operator = operator
-            whole = tuple(seg for part in parts for seg in part)
-            gemm = Gemm(out, self.banks, plan.shape, tensor, [whole] * out.pus, a.shares, paired=paired)
-            gemm.stream()
-            turn = self.reduction.turn
-            target, landing = self.reduction.partial[turn], self.reduction.landing[turn]
-            free = self.reduction.free[turn]
-            ld = at * 4
-
-            def keep(pu: int, chunk: Chunk, target: int = target, ld: int = ld,
-                     free: list[list[Event | None]] = free) -> Event:
-                return reduce_chunk(out, pu, m, chunk, target + chunk.start * 4, ld, fp32=True, waits=free[pu])
-
-            stands = gemm.passes(m, addresses, a.ready, self.partial, keep)
-            ready = [[s, *c] for s, c in zip(stands, self.reduction.complete, strict=True)]
-            reduce_scatter(out, m, target, ld, landing, pieces, ready, self.grain)
-            for pu in range(out.pus):
-                event = out.last(pu, VECTOR)
-                if pieces[pu].columns and event is not None:
-                    place = Chunk(start, pieces[pu].columns, target + pieces[pu].start * 4, ld, 1, 0, event)
-                    last[pu] = consume(pu, place)
-                self.reduction.complete[pu] = [out.last(pu, VECTOR)]
-                free[pu] = [out.last(pu, VECTOR), out.last(pu, SEND_CW), out.last(pu, SEND_CCW)]
-            self.reduction.turn = 1 - turn
+            fresh = self._multiply(plan, tensor, m, a, [cut(s, start, step) for s in segments], start, paired=paired)
+            if waiting is not None:
+                self._reduce(waiting, m, consume, last)
+            waiting = fresh
+        if waiting is not None:
+            out.operator = operator
+            self._reduce(waiting, m, consume, last)
         return last
+
+    def _multiply(self, plan: GemmPlan, tensor: str, m: int, a: Sliced, parts: list[Segments], start: int, *,
+                  paired: bool) -> PartialChunk:
+        """Emit stream and passes of one chunk; its partial sums over the PU's rows of B go to the next space."""
+        out, space = self.out, self.reduction
+        pieces = []
+        at = 0
+        for part in parts:
+            pieces.append(Piece(at, width(part)))
+            at += width(part)
+        whole = tuple(segment for part in parts for segment in part)
+        gemm = Gemm(out, self.banks, plan.shape, tensor, [whole] * out.pus, a.shares, paired=paired)
+        gemm.stream()
+        turn, ld = space.turn, at * 4
+        space.turn = 1 - turn
+        free = space.free[turn]
+
+        def keep(pu: int, chunk: Chunk) -> Event:
+            target = space.partial[turn] + chunk.start * 4
+            return reduce_chunk(out, pu, m, chunk, target, ld, fp32=True, waits=free[pu])
+
+        addresses = [(a.address + (0 if a.packed else first * 2), a.ld) for first, _ in a.shares]
+        if planes_of(out.params.core, plan.shape) == 1:
+            stands = gemm.passes_into(m, addresses, a.ready, space.partial[turn], ld, free)
+        else:
+            stands = gemm.passes(m, addresses, a.ready, self.partial, keep)
+        return PartialChunk(out.operator, turn, start, ld, pieces, stands)
+
+    def _reduce(self, chunk: PartialChunk, m: int, consume: Consume, last: list[Event | None]) -> None:
+        """Emit the reduction of a chunk and what follows it (changes `last`)."""
+        out, space = self.out, self.reduction
+        out.operator = chunk.operator
+        target = space.partial[chunk.turn]
+        ready = [[s, *c] for s, c in zip(chunk.stands, space.complete, strict=True)]
+        reduce_scatter(out, m, target, chunk.ld, space.landing[chunk.turn], chunk.pieces, ready, self.grain)
+        for pu, piece in enumerate(chunk.pieces):
+            event = out.last(pu, VECTOR)
+            if piece.columns and event is not None:
+                place = Chunk(chunk.start, piece.columns, target + piece.start * 4, chunk.ld, 1, 0, event)
+                last[pu] = consume(pu, place)
+            space.complete[pu] = [out.last(pu, VECTOR)]
+            space.free[chunk.turn][pu] = [out.last(pu, VECTOR), out.last(pu, SEND_CW), out.last(pu, SEND_CCW)]
 
 
 def chunk_step(segments: list[Segments], chunks: int, grain: int) -> int:

@@ -1,0 +1,51 @@
+"""Lower bounds: cycles that no machine with the same peaks can beat.
+
+    compute  MACs / (MACs per core cycle of the die)
+    vector   elements / (lanes of the die)
+    dram     sum over tiers of bytes / (bandwidth when every bank streams whole rows of that tier, one per tRC)
+    noc      flit-hops / (directed links of the ring), in NoC cycles
+
+tRC is the published one, not rounded to the command clock.
+"""
+
+from __future__ import annotations
+
+from nmpsim.spec.params import MachineParams
+
+
+def core_GHz(params: MachineParams) -> float:
+    """Core clock."""
+    return float(1000 / (params.tick_ps * params.core_period))
+
+
+def tier_bandwidth(params: MachineParams) -> list[float]:
+    """Peak bandwidth of the die per tier; bytes per second."""
+    dram = params.dram
+    row = dram.columns * dram.column_bytes * dram.banks * params.pus
+    return [row / ns * 1e9 for ns in params.row_cycle_ns]
+
+
+def bounds(params: MachineParams, macs: int, elements: int, tier_bytes: list[int], flit_hops: int) -> dict[str, float]:
+    """Return the bounds of an amount of work, in core cycles.
+
+    Parameters
+    ----------
+    params : MachineParams
+    macs : int
+        Multiply-accumulates.
+    elements : int
+        Elements of vector operations, each counted once.
+    tier_bytes : list of int
+        DRAM bytes read and written per tier.
+    flit_hops : int
+        Flits times the links they cross.
+    """
+    clock = core_GHz(params)
+    seconds = sum(b / peak for b, peak in zip(tier_bytes, tier_bandwidth(params), strict=True))
+    links = 2 * params.pus if params.pus > 1 else 1
+    return {
+        "compute": macs / (params.core.macs_per_cycle * params.pus),
+        "vector": elements / (params.core.lanes * params.pus),
+        "dram": seconds * clock * 1e9,
+        "noc": flit_hops / links * params.noc_period / params.core_period,
+    }

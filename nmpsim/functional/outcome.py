@@ -1,0 +1,70 @@
+"""Results of a decode step, as the reference names them, from a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.errors import Fault, IllegalScheduleError
+from nmpsim.functional.image import written_pieces
+from nmpsim.functional.interpreter import FunctionalResult, pairs
+from nmpsim.functional.operations import add_planes
+from nmpsim.program.isa import V_ARGMAX
+from nmpsim.workload import Model
+
+
+def machine_step(
+    result: FunctionalResult, model: Model, batch: int, layers: int, tokens: str = "tokens"
+) -> dict[str, NDArray[Any]]:
+    """Collect what `compare_step` takes: appended keys and values, logits, tokens.
+
+    Parameters
+    ----------
+    result : FunctionalResult
+        Of a run with ``record``.
+    model : Model
+        Dimensions.
+    batch, layers : int
+        Of the step.
+    tokens : str
+        Name of the program's result with (value, index) of the best logits.
+
+    Returns
+    -------
+    dict of ndarray
+        ``layerL.new_k``, ``layerL.new_v`` (B, G, E) from the DRAM at the end, ``lm_head`` (B, V) from the operands of
+        the argmax instructions, ``sampling`` (B,) from the buffer at the end.
+
+    Raises
+    ------
+    IllegalScheduleError
+        If the program has not computed or stored one of these, or not once.
+    """
+    found: dict[str, NDArray[Any]] = {"sampling": pairs(result.results[tokens])[1]}
+    times: dict[str, NDArray[np.int64]] = {}
+    shape = (batch, model.kv_heads, model.head_dim)
+    for name in (f"layer{layer}.new_{part}" for layer in range(layers) for part in "kv"):
+        found[name], times[name] = np.zeros(shape, np.float16), np.zeros(shape, np.int64)
+    for image, values in written_pieces(result.program, result.dram):
+        _, layer, part, b, g = image.tensor.split(".")
+        name, where = f"layer{layer}.new_{part}", (int(b), int(g), slice(image.start, image.start + image.length))
+        found[name][where] = values
+        times[name][where] += 1
+    logits, seen = np.zeros((batch, model.vocab)), np.zeros((batch, model.vocab), np.int64)
+    for execution in result.executions:
+        if execution.ins.op == V_ARGMAX:
+            columns = slice(execution.ins.imm, execution.ins.imm + execution.ins.n)
+            logits[:, columns] = add_planes(execution.inputs["planes"])
+            seen[:, columns] += 1
+    found["lm_head"], times["lm_head"] = logits, seen
+    faults = []
+    for name, counts in times.items():
+        if (counts != 1).any():
+            place = tuple(int(i) for i in np.argwhere(counts != 1)[0])
+            todo = "correct the encoder or its images"
+            faults.append(Fault(f"{name}, element {place}", f"{counts[place]} times", "computed once", todo))
+    if faults:
+        raise IllegalScheduleError("the program does not compute the step", faults)
+    return found

@@ -1,0 +1,197 @@
+"""Run a program on a die and collect what was observed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.core.core import settle_core
+from nmpsim.core.state import REASONS
+from nmpsim.dram.account import settle
+from nmpsim.dram.state import REASONS as BANK_REASONS
+from nmpsim.dram.state import check_balance, raise_faults
+from nmpsim.errors import DeadlockError, InternalError, LimitReached
+from nmpsim.machine.clock import run_until
+from nmpsim.machine.explain import explain_deadlock
+from nmpsim.machine.state import DEADLOCK, DONE, Die, build
+from nmpsim.noc.ring import settle_links
+from nmpsim.noc.state import REASONS as LINK_REASONS
+from nmpsim.program.isa import ARRAY, UNIT_NAMES, UNITS
+from nmpsim.program.program import Program
+from nmpsim.spec.params import MachineParams
+
+Progress = Callable[[int, int, int], None]
+"""Called with (core cycles simulated, instructions completed, instructions in all)."""
+
+
+class Simulation:
+    """A die with a program, run to its end in slices.
+
+    Parameters
+    ----------
+    params : MachineParams
+    program : Program
+    plain : bool
+        Visit every component on every edge instead of skipping.
+    log_capacity : int
+        DRAM commands per channel to record; 0 = none.
+    order : ndarray of int64, optional
+        Order in which components are visited; has no influence on any result.
+    """
+
+    def __init__(self, params: MachineParams, program: Program, *, plain: bool = False, log_capacity: int = 0,
+                 order: NDArray[np.int64] | None = None) -> None:
+        self.params, self.program, self.plain = params, program, plain
+        self.die: Die
+        self.die, self._instructions = build(params, program, log_capacity=log_capacity)
+        self._order = np.arange(params.pus, dtype=np.int64) if order is None else order
+        self._periods = (params.core_period, params.dram_period, params.noc_period)
+        self.cpu_seconds = 0.0
+
+    def _advance(self, limit: int) -> None:
+        p = self.params
+        run_until(limit, int(self.plain), p.core, p.dram, p.noc, self._periods, p.latency, self._order, self.die,
+                  self._instructions, self.program.tables)
+
+    def run(self, progress: Progress | None = None, *, limit_cycles: int | None = None,
+            slice_cycles: int = 20_000) -> None:
+        """Run to the end of the program.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called after every slice.
+        limit_cycles : int, optional
+            Core cycles after which to give up.
+        slice_cycles : int
+            Core cycles between two calls of `progress`.
+
+        Raises
+        ------
+        DeadlockError
+            If nothing can ever happen again; names who waits for what.
+        LimitReached
+            If the limit was reached.
+        ProtocolError
+            If a bank was asked for something it cannot do.
+        """
+        self._advance(0)  # compile
+        clock = self.die.clock[0]
+        total = sum(len(s) for s in self.program.streams)
+        limit = 0
+        while clock.status not in (DONE, DEADLOCK):
+            limit = max(limit + slice_cycles * self.params.core_period, int(clock.now) + 1)
+            if limit_cycles is not None:
+                limit = min(limit, limit_cycles * self.params.core_period)
+            before = time.process_time()
+            self._advance(limit)
+            self.cpu_seconds += time.process_time() - before
+            if progress is not None:
+                progress(int(clock.now) // self.params.core_period, int(self.die.cores.core["retired"].sum()), total)
+            raise_faults(self.die.channels)
+            if limit_cycles is not None and limit >= limit_cycles * self.params.core_period and clock.status != DONE:
+                raise LimitReached(f"simulation stopped at the limit of {limit_cycles} core cycles; raise the limit")
+        if clock.status == DEADLOCK:
+            raise DeadlockError(explain_deadlock(self.params, self.program, self.die))
+        self._settle()
+
+    @property
+    def end(self) -> int:
+        """Tick at which the last instruction was complete."""
+        return int(self.die.cores.core["finished_at"].max())
+
+    def _settle(self) -> None:
+        """Close all accounts at one tick and check that they add up."""
+        p, die = self.params, self.die
+        until = -(-(self.end + 1) // (p.core_period * p.dram_period)) * p.core_period * p.dram_period
+        self.until = until
+        for c in range(p.pus):
+            settle_core(c, until, die.cores)
+        settle_links(until, die.network)
+        settle(until, p.dram, p.dram_period, p.latency, die.channels)
+        check_balance(die.channels, until // p.dram_period)
+        for c, u in np.argwhere(die.cores.stall.sum(axis=2) != until):
+            raise InternalError(f"core {c} unit {u}: accounts sum to {die.cores.stall[c, u].sum()} of {until} ticks")
+        left = int((die.channels.fifo["filled"] - die.channels.fifo["head"]).sum())
+        if left:
+            raise InternalError(f"{left} beats were delivered and never taken")
+        flits = int((die.network.buffer["filled"] - die.network.buffer["head"]).sum())
+        flits += int((die.network.eject["filled"] - die.network.eject["head"]).sum())
+        if flits:
+            raise InternalError(f"{flits} flits are still in the network")
+
+    def stalls(self) -> dict[str, dict[str, int]]:
+        """Unit kind -> reason -> cycles of the unit's own clock, all units of the kind together."""
+        p, die = self.params, self.die
+        stall = die.cores.stall
+        table = {"array": _named(stall[:, UNITS:].sum(axis=(0, 1)), REASONS, p.core_period)}
+        for u in range(UNITS):
+            if u != ARRAY:
+                table[UNIT_NAMES[u]] = _named(stall[:, u].sum(axis=0), REASONS, p.core_period)
+        table["sequencer"] = _named(stall[:, ARRAY].sum(axis=0), REASONS, p.core_period)
+        table["bank"] = _named(die.channels.stall.sum(axis=(0, 1)), BANK_REASONS, 1)
+        table["link"] = _named(die.network.stall.sum(axis=(0, 1)), LINK_REASONS, p.noc_period)
+        return table
+
+    def counts(self) -> dict[str, int]:
+        """Actions of all units, by name."""
+        die = self.die
+        counter = die.channels.counter
+        cores = die.cores
+        result = {
+            "macs": int(cores.actor["macs"].sum()),
+            "passes": int(cores.actor["passes"].sum()),
+            "ACT": int(counter["ACT"].sum()),
+            "PRE": int(counter["PRE"].sum()),
+            "RD": int(counter["RD"].sum()),
+            "WR": int(counter["WR"].sum()),
+            "REFpb": int(counter["REF"].sum()),
+            "column_bytes": self.params.dram.column_bytes,
+            "dram_read_bytes": int(counter["RD"].sum()) * self.params.dram.column_bytes,
+            "dram_write_bytes": int(counter["WR"].sum()) * self.params.dram.column_bytes,
+            "vector_elements": int(cores.vector["elements"].sum()),
+            "vector_lane_cycles": int(cores.vector["lane_cycles"].sum()),
+            "vector_port_conflicts": int(cores.vector["conflicts"].sum()),
+            "move_port_conflicts": int(cores.mover["conflicts"].sum()),
+            "send_port_conflicts": int(cores.sender["conflicts"].sum()),
+            "receive_port_conflicts": int(cores.received["conflicts"].sum()),
+            "flits": int(cores.sender["flits"].sum()),
+            "messages": int(cores.sender["messages"].sum()),
+            "flit_hops": int(die.network.link["flits"].sum()),
+            "instructions": int(cores.core["retired"].sum()),
+        }
+        if result["flits"] != int(die.cores.received["flits"].sum()):
+            raise InternalError(f"{result['flits']} flits were sent, {die.cores.received['flits'].sum()} arrived")
+        return result
+
+    def spans(self) -> NDArray[np.int64]:
+        """First issue and last completion of every operator; shape (operator, 2), core cycles, -1 = never issued."""
+        span = self.die.cores.span
+        start, end = span["start"].min(axis=0), span["end"].max(axis=0)
+        issued = start < 2**62
+        period = self.params.core_period
+        return np.stack([np.where(issued, start // period, -1), np.where(issued, end // period, -1)], axis=1)
+
+    def work(self) -> NDArray[np.int64]:
+        """Core cycles of the compute units by operator and reason; shape (operator, reason)."""
+        total: NDArray[np.int64] = self.die.cores.work.sum(axis=0) // self.params.core_period
+        return total
+
+    def speed(self) -> dict[str, float]:
+        """What the simulation took."""
+        clock = self.die.clock[0]
+        cpu = max(self.cpu_seconds, 1e-9)
+        cycles = self.end / self.params.core_period
+        return {"cpu_seconds": self.cpu_seconds, "die_cycles_per_second": cycles / cpu,
+                "unit_steps_per_second": float(clock.visits) / cpu, "visits": float(clock.visits)}
+
+
+def _named(row: NDArray[np.int64], names: tuple[str, ...], unit: int) -> dict[str, int]:
+    return {name: int(value) // unit for name, value in zip(names, row, strict=True) if value}
+
+
+__all__ = ["Any", "Simulation"]

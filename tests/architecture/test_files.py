@@ -1,0 +1,57 @@
+"""Files: short enough to read, free of traces of the machine they were written on, linked where they say so."""
+
+import re
+
+from tests.architecture.sources import ROOT, project_files, report, sources
+
+LONGEST = 450
+
+# Written in pieces, so that this file does not find itself.
+TRACES = {
+    "a folder of the author's machine": r"(?<![\w.*])/(wo" + r"rk|ro" + r"ot|ho" + r"me|o" + r"pt)(/|(?!\S))",
+    "an unpublished note": r"\.lib"
+    + r"rary\b|sha"
+    + r"red/(design|facts|golden|hooks|prototypes|data)|bri"
+    + r"ef\.md",
+    "a package index by its host": r"pypi\." + r"org|python" + r"hosted|deb\.deb" + r"ian|npm" + r"js\.org",
+    "a private address": r"\b(10|192\.16" + r"8)\.\d+\.\d+\.\d+\b",
+}
+
+TEXT = {".py", ".md", ".toml", ".json", ".txt", ".cfg", ".yml", ".yaml", ".v", ".sv", ".csv", ".html", ""}
+
+
+def texts():
+    """Every text file of the project, as (path, text)."""
+    for path in project_files():
+        if path.suffix in TEXT and path.stat().st_size < 2_000_000:
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8", errors="replace")
+
+
+def test_no_source_file_is_too_long_to_read():
+    sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in sources("nmpsim")}
+    report([f"{name}: {lines} lines, at most {LONGEST}" for name, lines in sizes.items() if lines > LONGEST])
+
+
+def test_no_file_names_the_machine_it_was_written_on():
+    faults = []
+    for name, text in texts():
+        for number, line in enumerate(text.splitlines(), 1):
+            faults += [f"{name}:{number}: {what}" for what, pattern in TRACES.items() if re.search(pattern, line)]
+    report(faults)
+
+
+def test_the_traces_are_recognised():
+    lines = ["see /wo" + "rk/main", "cd /ro" + "ot/x", "https://pypi." + "org/simple", "sha" + "red/facts/dram.md"]
+    assert all(any(re.search(pattern, line) for pattern in TRACES.values()) for line in lines)
+    assert not any(re.search(pattern, "workloads/wo" + "rk and network/works") for pattern in TRACES.values())
+
+
+def test_links_between_documents_lead_somewhere():
+    faults = []
+    pages = [path for path in project_files() if path.suffix == ".md"]
+    assert pages
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                faults.append(f"{page.relative_to(ROOT)}: {target} does not exist")
+    report(faults)
