@@ -92,7 +92,8 @@ class Experts:
         started: set[int] = set()
         gathered: Ready | None = None
         experts = [o for o in step.graph.of_layer(layer) if o.kind is OperatorKind.GATHER]
-        for gather in experts:
+        for number, gather in enumerate(experts):
+            step.h = step.h_spaces[number % 2]  # the one before may still be read by a slower PU
             if gathered is None:
                 gathered = step.gather(normed, step.index[gather.name])
             out.operator = step.index[gather.name]
@@ -106,14 +107,14 @@ class Experts:
                 copied.append([event])
             results = self._expert(layer, gather.expert, gather.m, copied, done)
             out.operator = step.index[f"layer{layer}.expert{gather.expert}.combine"]
-            for pu, (_, number) in enumerate(step.hidden):
+            for pu, (_, columns) in enumerate(step.hidden):
                 for i, token in enumerate(gather.tokens):
-                    if number == 0:
+                    if columns == 0:
                         continue
                     choice = chosen[token].index(gather.expert)
                     first = token not in started
                     done[pu] = [out.vector(
-                        pu, V_AXPY, 1, number, [*results[pu], *weights[pu]], a=self.result + i * self.sum_ld,
+                        pu, V_AXPY, 1, columns, [*results[pu], *weights[pu]], a=self.result + i * self.sum_ld,
                         a_ld=self.sum_ld, b=self.weights + (token * self.choices + choice) * 4,
                         out=self.sum + token * self.sum_ld, out_ld=self.sum_ld,
                         flags=F_A_FP32 | (0 if first else F_ACCUMULATE))]

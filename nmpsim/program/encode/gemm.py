@@ -79,6 +79,33 @@ def width(segments: Segments) -> int:
     return sum(size for _, size in segments)
 
 
+class PartialSpace:
+    """Two regions for the planes of passes, used in turn by every PU; remembers who reads them.
+
+    Parameters
+    ----------
+    addresses : (int, int)
+        The regions.
+    pus : int
+        Number of PUs.
+    """
+
+    def __init__(self, addresses: tuple[int, int], pus: int) -> None:
+        self.addresses = addresses
+        self._readers: list[list[Event | None]] = [[None, None] for _ in range(pus)]
+        self._turn = [0] * pus
+
+    def next(self, pu: int) -> tuple[int, int, Event | None]:
+        """Return (turn, address, event after which it may be written) of the next region of a PU."""
+        turn = self._turn[pu]
+        self._turn[pu] = 1 - turn
+        return turn, self.addresses[turn], self._readers[pu][turn]
+
+    def read_by(self, pu: int, turn: int, event: Event) -> None:
+        """Note the event after which a region has been read."""
+        self._readers[pu][turn] = event
+
+
 class Gemm:
     """One GEMM being encoded: `stream` starts the weights, `passes` computes.
 
@@ -124,7 +151,7 @@ class Gemm:
                 self.out.emit(pu, MOVE, STREAM, row=self.rows[pu], table=self.out.table(counts), traffic=WEIGHT,
                               bytes=sum(useful_bytes(t) for t in tiles))
 
-    def passes(self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]], partial: tuple[int, int],
+    def passes(self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]], partial: PartialSpace,
                consume: Consume) -> list[Event | None]:
         """Emit the passes and their consumers; return the last consumer's event of every PU.
 
@@ -136,24 +163,23 @@ class Gemm:
             Address and row distance of A.
         ready : list of lists of Event, by PU
             When A stands.
-        partial : (int, int)
-            Two regions of the buffer for partial sums, used in turn.
+        partial : PartialSpace
+            Where the partial sums go.
         consume : callable
             Emits what follows a chunk on its PU and returns its completion.
         """
-        out = self.out
         planes = planes_of(self.core, self.shape)
-        last: list[Event | None] = [None] * out.pus
+        last: list[Event | None] = [None] * self.out.pus
         for pu, tiles in enumerate(self.tiles):
-            uses: list[Event | None] = [None, None]
             for i, tile in enumerate(tiles):
                 ld = self.columns * 4
                 plane_ld = m * ld
-                waits = [uses[i % 2], *(ready[pu] if i == 0 else [])]
-                address = partial[i % 2]
+                turn, address, free = partial.next(pu)
+                waits = [free, *(ready[pu] if i == 0 else [])]
                 done = self._pass(pu, waits, m, tile, a[pu], address, ld, planes, plane_ld)
                 chunk = Chunk(i * self.columns, tile.n, address, ld, planes, plane_ld, done)
-                uses[i % 2] = last[pu] = consume(pu, chunk)
+                last[pu] = event = consume(pu, chunk)
+                partial.read_by(pu, turn, event)
         return last
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from nmpsim.program.encode.collective import Piece, Region, all_gather, landing_bytes, reduce_scatter
 from nmpsim.program.encode.emitter import Emitter, Event
-from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, Segments, cut, planes_of, reduce_chunk, width
+from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, PartialSpace, Segments, cut, planes_of, reduce_chunk, width
 from nmpsim.program.encode.memory import Banks
 from nmpsim.program.isa import SEND_CCW, SEND_CW, VECTOR
 from nmpsim.program.schedule import OVER_N, GemmPlan
@@ -98,13 +98,13 @@ class Spread:
     ----------
     out : Emitter
     banks : Banks
-    partial : (int, int)
-        Regions for the planes of two passes.
+    partial : PartialSpace
+        Regions for the planes of passes.
     reduction : Reduction
         Regions for partial sums over K.
     """
 
-    def __init__(self, out: Emitter, banks: Banks, partial: tuple[int, int], reduction: Reduction) -> None:
+    def __init__(self, out: Emitter, banks: Banks, partial: PartialSpace, reduction: Reduction) -> None:
         self.out, self.banks, self.partial, self.reduction = out, banks, partial, reduction
         self.grain = max(1, out.params.noc.flit_bytes // 4)
         reduction.free = [[[] for _ in range(out.pus)] for _ in range(2)]

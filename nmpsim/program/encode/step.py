@@ -11,7 +11,7 @@ from nmpsim.program.encode.attention import Attention, fp32_bits
 from nmpsim.program.encode.collective import Region, all_gather, to_all
 from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.encode.experts import Experts
-from nmpsim.program.encode.gemm import Chunk, Consume, Segments, balanced, column_shares, partial_bytes, reduce_chunk
+from nmpsim.program.encode.gemm import Chunk, Consume, PartialSpace, Segments, balanced, column_shares, partial_bytes, reduce_chunk
 from nmpsim.program.encode.memory import WEIGHTS, Banks, Buffer
 from nmpsim.program.encode.spread import Reduction, Sliced, Spread, reduction_bytes
 from nmpsim.program.isa import (
@@ -92,7 +92,7 @@ class StepEncoder:
                 unit = 2 * params.core.columns if paired else grain
                 shares = self.segments(operator.kind)
                 reductions.append(reduction_bytes(self.pus, operator.m, shares, plan.chunks, grain, unit))
-        self.partial = (take("partial sums 0", max(sizes)), take("partial sums 1", max(sizes)))
+        self.partial = PartialSpace((take("partial sums 0", max(sizes)), take("partial sums 1", max(sizes))), self.pus)
         most = [max(r[i] for r in reductions) for i in range(2)]
         heads = max(len(h) for h in self._heads())
         self.qkv_ld = heads * model.head_dim * 2
@@ -107,7 +107,9 @@ class StepEncoder:
         self.spread = Spread(self.out, self.banks, self.partial,
                              Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1])))
         self.h_ld = model.ffn * 2 if self.gathers_ffn() else max(n for _, n in self.ffn) * 2
-        self.h = take("ffn slice", max(1, self._ffn_rows()) * self.h_ld, "ffn")
+        size = max(1, self._ffn_rows()) * self.h_ld
+        self.h_spaces = [take(f"ffn slice {i}", size, "ffn") for i in range(2 if model.experts else 1)]
+        self.h = self.h_spaces[0]
         self.experts = Experts(self) if model.experts else None
         self.buffer.check()
 
@@ -328,12 +330,14 @@ class StepEncoder:
         turn = self.shared_turn()
         own = [self.best + pu * m * 8 for pu in range(self.pus)]
         sampling = outside[OperatorKind.SAMPLING]
+        found: list[Event | None] = [None] * self.pus
 
         def best(pu: int, chunk: Chunk) -> Event:
             out.operator = sampling
-            return out.vector(pu, V_ARGMAX, m, chunk.columns, [chunk.ready], a=chunk.address, a_ld=chunk.ld,
-                              planes=chunk.planes, plane_ld=chunk.plane_ld, imm=self.vocab[pu][0] + chunk.start,
-                              out=own[pu], flags=F_FIRST if chunk.start == 0 else 0)
+            found[pu] = event = out.vector(pu, V_ARGMAX, m, chunk.columns, [chunk.ready, found[pu]], a=chunk.address, a_ld=chunk.ld,
+                                   planes=chunk.planes, plane_ld=chunk.plane_ld, imm=self.vocab[pu][0] + chunk.start,
+                                   out=own[pu], flags=F_FIRST if chunk.start == 0 else 0)
+            return event
 
         done = self.spread.run(index, self.schedule.gemm[index], "lm_head", m, normed,
                                self.segments(OperatorKind.LM_HEAD), best)
