@@ -62,14 +62,20 @@ if LANE != "interpreted":
     numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
 
 
+# Kernels allocate nothing, so numba's reference counting is pure cost: every array taken out of a state tuple would be
+# counted at each call.  Without it a decode step runs about eight times faster (benchmarks/nrt.py).  A kernel that
+# does allocate fails to compile, which is a rule of this package anyway.
+_OPTIONS: dict[str, Any] = {"boundscheck": LANE == "checked", "_nrt": False}
+
+
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile an entry point of the cycle model (cached, without the interpreter lock)."""
-    return numba.njit(nogil=True, cache=True, boundscheck=LANE == "checked")(function)  # type: ignore[no-any-return]
+    return numba.njit(nogil=True, cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a small function into each of its callers."""
-    return numba.njit(forceinline=True, boundscheck=LANE == "checked")(function)  # type: ignore[no-any-return]
+    return numba.njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 class Record:
