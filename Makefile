@@ -37,7 +37,7 @@ format: venv-test
 
 clean:
 	rm -rf out build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find nmpsim rtl_models tests validation -depth \( -name __pycache__ -o -name sim_build \) -exec rm -rf {} +
+	find . \( -path ./.venv -o -path ./.git \) -prune -o \( -name __pycache__ -o -name sim_build \) -prune -exec rm -rf {} +
 
 # Both scripts return at once when there is nothing to do.
 venv-run:

@@ -21,9 +21,9 @@ from nmpsim.analytic.bounds import bounds, core_GHz, tier_bandwidth
 from nmpsim.core.state import REASONS
 from nmpsim.errors import Fault, SpecError, WorkloadError
 from nmpsim.machine.simulate import Progress, Simulation
-from nmpsim.measure.run import OperatorRun, Run
+from nmpsim.measure.run import Interval, OperatorRun, Run
 from nmpsim.program.encode import encode
-from nmpsim.program.isa import LOAD, MOVE, SEND, STORE, STREAM
+from nmpsim.program.isa import LOAD, MOVE, SEND, STORE, STREAM, UNIT_NAMES, UNITS
 from nmpsim.program.program import Program
 from nmpsim.program.schedule import Schedule
 from nmpsim.schedule.check import check_program
@@ -42,6 +42,7 @@ from nmpsim.workload import (
 )
 
 MODES = ("skip", "plain")
+TRACES = ("operators", "units")
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,17 @@ class Job:
     options: dict[str, object]
 
 
-def prepare(model: str | Path | Model, chip: str | Path | ChipSpec, *, batch: int = 1, context: int = 1024,
-            layers: int | None = None, seed: int = 0, routing: str = "uniform", first_tier: int = 0) -> Job:
+def prepare(
+    model: str | Path | Model,
+    chip: str | Path | ChipSpec,
+    *,
+    batch: int = 1,
+    context: int = 1024,
+    layers: int | None = None,
+    seed: int = 0,
+    routing: str = "uniform",
+    first_tier: int = 0,
+) -> Job:
     """Load, schedule, encode and check.
 
     Parameters
@@ -104,8 +114,14 @@ def prepare(model: str | Path | Model, chip: str | Path | ChipSpec, *, batch: in
     tokens = tuple(int(t) for t in generator.integers(0, loaded.vocab, batch))
     program = encode(schedule, params, tokens)
     check_program(program, params)
-    options: dict[str, object] = {"batch": batch, "context": context, "layers": graph.layers, "seed": seed,
-                                  "routing": routing if loaded.is_moe else "", "first_tier": first_tier}
+    options: dict[str, object] = {
+        "batch": batch,
+        "context": context,
+        "layers": graph.layers,
+        "seed": seed,
+        "routing": routing if loaded.is_moe else "",
+        "first_tier": first_tier,
+    }
     return Job(loaded, spec, params, graph, schedule, program, options)
 
 
@@ -128,15 +144,30 @@ def _check_capacity(model: Model, params: MachineParams, batch: int, context: in
     if need > have:
         per_layer = max(1, footprint_bytes(model, batch, context, 2) - footprint_bytes(model, batch, context, 1))
         fit = max(0, int((have - (need - layers * per_layer)) // per_layer))
-        fault = Fault("model", f"{need / 1e9:.2f} GB ({model.name}, {layers} layers, batch {batch}, context {context})",
-                      f"at most {have / 1e9:.2f} GB on chip {params.name}",
-                      f"simulate fewer layers: --layers {fit} fits" if fit else "use a smaller batch or context")
+        fault = Fault(
+            "model",
+            f"{need / 1e9:.2f} GB ({model.name}, {layers} layers, batch {batch}, context {context})",
+            f"at most {have / 1e9:.2f} GB on chip {params.name}",
+            f"simulate fewer layers: --layers {fit} fits" if fit else "use a smaller batch or context",
+        )
         raise WorkloadError("the model does not fit into the stack", [fault])
 
 
-def simulate(model: str | Path | Model, chip: str | Path | ChipSpec, *, batch: int = 1, context: int = 1024,
-             layers: int | None = None, seed: int = 0, routing: str = "uniform", first_tier: int = 0,
-             mode: str = "skip", progress: Progress | None = None, limit_cycles: int | None = None) -> Run:
+def simulate(
+    model: str | Path | Model,
+    chip: str | Path | ChipSpec,
+    *,
+    batch: int = 1,
+    context: int = 1024,
+    layers: int | None = None,
+    seed: int = 0,
+    routing: str = "uniform",
+    first_tier: int = 0,
+    mode: str = "skip",
+    trace: str = "operators",
+    progress: Progress | None = None,
+    limit_cycles: int | None = None,
+) -> Run:
     """Simulate one decode step cycle by cycle.
 
     Parameters
@@ -145,6 +176,8 @@ def simulate(model: str | Path | Model, chip: str | Path | ChipSpec, *, batch: i
         As for `prepare`.
     mode : str
         ``skip`` jumps over cycles in which nothing changes, ``plain`` steps every one; the results are the same.
+    trace : str
+        ``operators`` keeps the span of every operator, ``units`` also what every unit of every core did when.
     progress : callable, optional
         Called with (core cycles, instructions completed, instructions in all) after every slice.
     limit_cycles : int, optional
@@ -163,23 +196,33 @@ def simulate(model: str | Path | Model, chip: str | Path | ChipSpec, *, batch: i
     """
     if mode not in MODES:
         raise SpecError("no such mode", [Fault("mode", mode, " or ".join(MODES), "choose one of them")])
-    job = prepare(model, chip, batch=batch, context=context, layers=layers, seed=seed, routing=routing,
-                  first_tier=first_tier)
-    return run_job(job, mode=mode, progress=progress, limit_cycles=limit_cycles)
+    if trace not in TRACES:
+        raise SpecError("no such trace level", [Fault("trace", trace, " or ".join(TRACES), "choose one of them")])
+    job = prepare(
+        model, chip, batch=batch, context=context, layers=layers, seed=seed, routing=routing, first_tier=first_tier
+    )
+    return run_job(job, mode=mode, trace=trace, progress=progress, limit_cycles=limit_cycles)
 
 
-def run_job(job: Job, *, mode: str = "skip", progress: Progress | None = None,
-            limit_cycles: int | None = None) -> Run:
+def run_job(
+    job: Job,
+    *,
+    mode: str = "skip",
+    trace: str = "operators",
+    progress: Progress | None = None,
+    limit_cycles: int | None = None,
+) -> Run:
     """Simulate a prepared job; parameters and errors as for `simulate`.
 
     Parameters
     ----------
     job : Job
     mode : str
+    trace : str
     progress : callable, optional
     limit_cycles : int, optional
     """
-    simulation = Simulation(job.params, job.program, plain=mode == "plain")
+    simulation = Simulation(job.params, job.program, plain=mode == "plain", intervals=trace == "units")
     simulation.run(progress, limit_cycles=limit_cycles)
     return collect(job, simulation, mode)
 
@@ -199,8 +242,9 @@ def _work(program: Program, params: MachineParams) -> tuple[list[_Work], dict[st
     """Work per operator, and useful DRAM bytes by kind of traffic, from the instructions."""
     dram, tables = params.dram, program.tables
     work = [_Work([0] * dram.tiers) for _ in program.operators]
-    traffic = dict.fromkeys(("weight_read_bytes", "kv_read_bytes", "embedding_read_bytes", "constant_read_bytes",
-                             "kv_write_bytes"), 0)
+    traffic = dict.fromkeys(
+        ("weight_read_bytes", "kv_read_bytes", "embedding_read_bytes", "constant_read_bytes", "kv_write_bytes"), 0
+    )
     names = ("weight_read_bytes", "kv_read_bytes", "embedding_read_bytes", "constant_read_bytes")
     beats_of_table: dict[int, np.ndarray] = {}
     for pu, stream in enumerate(program.streams):
@@ -266,21 +310,69 @@ def collect(job: Job, simulation: Simulation, mode: str) -> Run:
         cycles = max(0, end - reached)
         reached = max(reached, end)
         array = {REASONS[r]: int(v) for r, v in enumerate(busy[i]) if v}
-        operators.append(OperatorRun(o.name, o.kind, o.layer, o.plan, cycles, start, end, o.macs, w.read, w.write,
-                                     w.flits, o.vector_elements,
-                                     bounds(params, o.macs, o.vector_elements, w.tier_bytes, w.hops), array))
+        operators.append(
+            OperatorRun(
+                o.name,
+                o.kind,
+                o.layer,
+                o.plan,
+                cycles,
+                start,
+                end,
+                o.macs,
+                w.read,
+                w.write,
+                w.flits,
+                o.vector_elements,
+                bounds(params, o.macs, o.vector_elements, w.tier_bytes, w.hops),
+                array,
+            )
+        )
     cycles = simulation.end // params.core_period
     clock = core_GHz(params)
     tiers = [sum(w.tier_bytes[t] for w in work) for t in range(params.dram.tiers)]
-    total = bounds(params, sum(o.macs for o in program.operators), sum(o.vector_elements for o in program.operators),
-                   tiers, sum(w.hops for w in work))
-    peaks = {"macs_per_cycle": float(params.core.macs_per_cycle * params.pus),
-             "dram_bytes_per_second": tier_bandwidth(params)[0],
-             "dram_bytes_per_second_slowest": tier_bandwidth(params)[-1],
-             "vector_lanes": float(params.core.lanes * params.pus)}
+    total = bounds(
+        params,
+        sum(o.macs for o in program.operators),
+        sum(o.vector_elements for o in program.operators),
+        tiers,
+        sum(w.hops for w in work),
+    )
+    peaks = {
+        "macs_per_cycle": float(params.core.macs_per_cycle * params.pus),
+        "dram_bytes_per_second": tier_bandwidth(params)[0],
+        "dram_bytes_per_second_slowest": tier_bandwidth(params)[-1],
+        "vector_lanes": float(params.core.lanes * params.pus),
+    }
     counts = {**simulation.counts(), **traffic}
-    return Run(cycles, clock, cycles / clock * 1e-9, total, peaks, tuple(operators), simulation.stalls(), counts,
-               simulation.speed(), _provenance(job, mode), params.rounding)
+    return Run(
+        cycles,
+        clock,
+        cycles / clock * 1e-9,
+        total,
+        peaks,
+        tuple(operators),
+        simulation.stalls(),
+        counts,
+        simulation.speed(),
+        _provenance(job, mode),
+        params.rounding,
+        _intervals(simulation, program),
+    )
+
+
+def _intervals(simulation: Simulation, program: Program) -> tuple[Interval, ...]:
+    """Recorded unit intervals with their names."""
+    period = simulation.params.core_period
+    names = ("sequencer", *UNIT_NAMES[1:])
+    single = len(simulation.die.cores.actor[0]) == 1
+    rows = []
+    for pu, unit, reason, operator, start, end in simulation.intervals().tolist():
+        actor = "array" if single else f"slice {unit - UNITS}"
+        name = names[unit] if unit < UNITS else actor
+        owner = program.operators[operator].name if operator >= 0 else ""
+        rows.append(Interval(pu, name, REASONS[reason], owner, start // period, end // period))
+    return tuple(rows)
 
 
 def _provenance(job: Job, mode: str) -> dict[str, object]:

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from nmpsim.core.geometry import shape_fold, shape_pass
 from nmpsim.core.ports import bank_mask, line_mask, use_ports
-from nmpsim.core.queue import mark_end, mark_start, waits_met
+from nmpsim.core.queue import mark_end, mark_start, record_interval, waits_met
 from nmpsim.core.state import (
     ACCUMULATORS_BUSY,
     BUSY,
@@ -46,21 +46,21 @@ from nmpsim.core.state import (
 )
 from nmpsim.kernel import NEVER, inlined
 from nmpsim.link.fifo import head_at, pop
-from nmpsim.program.isa import CHAIN, IS, OS, SPLIT_K, TREE, WS
-
+from nmpsim.program.isa import CHAIN, IS, OS, SPLIT_K, TREE, UNITS, WS
 
 UNKNOWN = -2
 """Reason of a cycle ahead of the global time that cannot be decided yet."""
 
 
 @inlined
-def charge(actor, stall, work, at, reason, operator):
+def charge(actor, row, stall, work, at, reason, operator, core, log):
     """Account the cycles up to `at` to the reason that held, and note the new one (changes all but the last three)."""
     if reason != actor.reason or operator != actor.operator:
         elapsed = at - actor.since
         stall[actor.reason] += elapsed
         if actor.operator >= 0:
             work[actor.operator, actor.reason] += elapsed
+        record_interval(core, log, row, actor.reason, actor.operator, actor.since, at)
         actor.since = at
         actor.reason = reason
         actor.operator = operator
@@ -376,8 +376,31 @@ def finish_write(actor, pending, span, at):
 
 
 @inlined
-def step_actor(now, plain, index, first, count, p, period, credit, actor, strips, fifo, slot, pending, queue, entries,
-               semaphore, program, history, stall, work, span):
+def step_actor(
+    now,
+    plain,
+    index,
+    first,
+    count,
+    p,
+    period,
+    credit,
+    actor,
+    strips,
+    fifo,
+    slot,
+    pending,
+    queue,
+    entries,
+    semaphore,
+    program,
+    history,
+    stall,
+    work,
+    span,
+    core,
+    log,
+):
     """Step one actor from where it stands to `now`, and in skip mode as far ahead as nobody can tell.
 
     Reads the queue, the semaphores and the FIFO stamps; changes the actor, its strips, FIFO heads, port history and
@@ -414,8 +437,9 @@ def step_actor(now, plain, index, first, count, p, period, credit, actor, strips
         operator = actor.operator
         look = at + period
         if actor.instruction < 0:
-            reason = try_issue(actor, strips, first, count, pending, queue, entries, semaphore, program, p, at, period,
-                               index)
+            reason = try_issue(
+                actor, strips, first, count, pending, queue, entries, semaphore, program, p, at, period, index
+            )
             streams = actor.flow == OS or actor.flow == IS
             if reason == QUEUE_EMPTY or reason == WAIT_SEMAPHORE:
                 look = NEVER
@@ -431,8 +455,22 @@ def step_actor(now, plain, index, first, count, p, period, credit, actor, strips
             operator = program[actor.instruction].operator
         advances = actor.advances
         if streams and actor.stream_instruction >= 0:
-            reason, look = stream_step(actor, strips, first, count, fifo, slot, pending,
-                                       program[actor.stream_instruction], p, at, at > now, credit, history, period)
+            reason, look = stream_step(
+                actor,
+                strips,
+                first,
+                count,
+                fifo,
+                slot,
+                pending,
+                program[actor.stream_instruction],
+                p,
+                at,
+                at > now,
+                credit,
+                history,
+                period,
+            )
             if reason == UNKNOWN:
                 actor.at = at
                 return at
@@ -440,8 +478,9 @@ def step_actor(now, plain, index, first, count, p, period, credit, actor, strips
             streamed = stationary_stream(actor, pending, program, p, at, history, period)
             loaded, later = 0, at
             if actor.instruction >= 0:
-                loaded, later = stationary_load(actor, strips, first, count, fifo, slot, program[actor.instruction], p,
-                                                at, credit)
+                loaded, later = stationary_load(
+                    actor, strips, first, count, fifo, slot, program[actor.instruction], p, at, credit
+                )
             if streamed >= 0:
                 reason, look = streamed, at + period
             elif loaded == 1:
@@ -454,7 +493,7 @@ def step_actor(now, plain, index, first, count, p, period, credit, actor, strips
             actor.advances += 1
         if actor.pending > 0 and (actor.writing == 1 or actor.advances != advances):
             look = at + period
-        charge(actor, stall, work, at, reason, operator)
+        charge(actor, UNITS + index, stall, work, at, reason, operator, core, log)
         if plain or look == NEVER:
             actor.at = at + period
             return look

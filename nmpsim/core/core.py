@@ -14,7 +14,7 @@ from nmpsim.core.array import step_actor
 from nmpsim.core.mover import step_mover
 from nmpsim.core.network import step_receiver, step_sender
 from nmpsim.core.ports import open_cycle
-from nmpsim.core.queue import charge_unit, entry_at, newest_at
+from nmpsim.core.queue import charge_unit, entry_at, newest_at, record_interval
 from nmpsim.core.state import BUSY, FINISHED, QUEUE_EMPTY, UNIT_QUEUE_FULL
 from nmpsim.core.vector import step_vector
 from nmpsim.kernel import NEVER, inlined, kernel
@@ -66,10 +66,31 @@ def step_compute(now, plain, c, params, period, credit, state, port, program):
     for i in range(actors):
         actor = state.actor[c, i]
         if plain or actor.wake <= now or queue.wake <= now:
-            actor.wake = step_actor(now, plain, i, i * strips, strips, params, period, credit, actor, state.strip[c],
-                                    port.fifo[c], port.slot[c], state.pending[c, i], queue, entries,
-                                    state.semaphore[c], program, state.port_use[c], state.stall[c, UNITS + i],
-                                    state.work[c], state.span[c])
+            actor.wake = step_actor(
+                now,
+                plain,
+                i,
+                i * strips,
+                strips,
+                params,
+                period,
+                credit,
+                actor,
+                state.strip[c],
+                port.fifo[c],
+                port.slot[c],
+                state.pending[c, i],
+                queue,
+                entries,
+                state.semaphore[c],
+                program,
+                state.port_use[c],
+                state.stall[c, UNITS + i],
+                state.work[c],
+                state.span[c],
+                state.core[c],
+                state.interval[c],
+            )
         wake = min(wake, actor.wake)
         least_issued = min(least_issued, actor.issued)
         least_passed = min(least_passed, actor.passes)
@@ -130,24 +151,53 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
     sequencer = units[SEQUENCER]
     if plain or sequencer.wake <= now:
         reason, sequencer.wake = dispatch(now, period, core, units, state.entry[c], program)
-        charge_unit(sequencer, state.stall[c, ARRAY], now, reason)
+        charge_unit(sequencer, ARRAY, state.stall[c, ARRAY], now, reason, core, state.interval[c])
     wake = step_compute(now, plain, c, params, period, credit, state, port, program)
     units[ARRAY].wake = newest_at(units[ARRAY], state.entry[c, ARRAY], now)
     open_cycle(core, state.port_use[c], now, period)
     vector = units[VECTOR]
     if plain or vector.wake <= now:
-        reason, vector.wake = step_vector(now, period, params, state.vector[c], state.flying[c], vector,
-                                          state.entry[c, VECTOR], core, state.signal[c], state.semaphore[c], program, state.span[c])
+        reason, vector.wake = step_vector(
+            now,
+            period,
+            params,
+            state.vector[c],
+            state.flying[c],
+            vector,
+            state.entry[c, VECTOR],
+            core,
+            state.signal[c],
+            state.semaphore[c],
+            program,
+            state.span[c],
+        )
         vector.wake = min(vector.wake, entry_at(vector, state.entry[c, VECTOR], now))
-        charge_unit(vector, state.stall[c, VECTOR], now, reason)
+        charge_unit(vector, VECTOR, state.stall[c, VECTOR], now, reason, core, state.interval[c])
     mover = units[MOVE]
     if plain or mover.wake <= now or state.mover[c].loads > 0:
         moved = state.mover[c].beats_in
-        reason, mover.wake = step_mover(now, period, dram_period, credit, params, dram, c, state.mover[c],
-                                        state.move_slot[c], port, mover, state.entry[c, MOVE], core, state.signal[c],
-                                        state.semaphore[c], program, tables, state.span[c])
+        reason, mover.wake = step_mover(
+            now,
+            period,
+            dram_period,
+            credit,
+            params,
+            dram,
+            c,
+            state.mover[c],
+            state.move_slot[c],
+            port,
+            mover,
+            state.entry[c, MOVE],
+            core,
+            state.signal[c],
+            state.semaphore[c],
+            program,
+            tables,
+            state.span[c],
+        )
         mover.wake = min(mover.wake, entry_at(mover, state.entry[c, MOVE], now))
-        charge_unit(mover, state.stall[c, MOVE], now, reason)
+        charge_unit(mover, MOVE, state.stall[c, MOVE], now, reason, core, state.interval[c])
         if state.mover[c].beats_in != moved:
             for i in range(state.actor.shape[1]):
                 state.actor[c, i].wake = min(state.actor[c, i].wake, later)
@@ -155,15 +205,32 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
     for d in range(2):
         sender = units[SEND_CW + d]
         if plain or sender.wake <= now:
-            reason, sender.wake = step_sender(now, period, noc_period, params, noc, c, d, state.sender[c, d], sender,
-                                              state.entry[c, SEND_CW + d], core, net, state.signal[c],
-                                              state.semaphore[c], program, state.span[c])
+            reason, sender.wake = step_sender(
+                now,
+                period,
+                noc_period,
+                params,
+                noc,
+                c,
+                d,
+                state.sender[c, d],
+                sender,
+                state.entry[c, SEND_CW + d],
+                core,
+                net,
+                state.signal[c],
+                state.semaphore[c],
+                program,
+                state.span[c],
+            )
             sender.wake = min(sender.wake, entry_at(sender, state.entry[c, SEND_CW + d], now))
-            charge_unit(sender, state.stall[c, SEND_CW + d], now, reason)
+            charge_unit(sender, SEND_CW + d, state.stall[c, SEND_CW + d], now, reason, core, state.interval[c])
     arrive = NEVER
     for d in range(2):
-        arrive = min(arrive, step_receiver(now, period, noc_period, params, noc, c, d, core, net, state.signal[c],
-                                           state.received[c, d]))
+        arrive = min(
+            arrive,
+            step_receiver(now, period, noc_period, params, noc, c, d, core, net, state.signal[c], state.received[c, d]),
+        )
     if sequencer.wake == NEVER and core.fetch < core.end:
         unit = program[core.fetch].unit
         if units[unit].count < state.entry.shape[2]:
@@ -186,6 +253,7 @@ def settle_core(c, now, state):
         unit = state.unit[c, u]
         row = ARRAY if u == SEQUENCER else u
         state.stall[c, row, unit.reason] += now - unit.since
+        record_interval(state.core[c], state.interval[c], row, unit.reason, unit.operator, unit.since, now)
         unit.since = now
     for i in range(state.actor.shape[1]):
         actor = state.actor[c, i]
@@ -193,6 +261,7 @@ def settle_core(c, now, state):
         state.stall[c, UNITS + i, actor.reason] += elapsed
         if actor.operator >= 0:
             state.work[c, actor.operator, actor.reason] += elapsed
+        record_interval(state.core[c], state.interval[c], UNITS + i, actor.reason, actor.operator, actor.since, now)
         actor.since = now
 
 

@@ -85,7 +85,7 @@ def retire_moves(now, mover, slots, port, c, signal, core, span):
 
 @inlined
 def take_beat(now, p, dram, credit, mover, slots, port, c, core):
-    """Take one beat that goes to the buffer from the FIFOs; return (reason, tick to look again) (changes its arguments).
+    """Take one beat that goes to the buffer from the FIFOs; return (reason, tick to look again).
 
     A beat may be taken only after the beats before it, which the compute unit may already have taken in cycles yet to
     come.
@@ -175,14 +175,43 @@ def start_move(now, dram_period, p, dram, mover, slots, port, c, ins, number, ta
         else:
             slot.left = ins.beats
             mover.loads += 1
-        post_rows(port.queue[c, ins.bank], port.run[c, ins.bank], ins.row, 1, ins.column, ins.beats, write, target,
-                  dram.column_bytes, index, at)
+        post_rows(
+            port.queue[c, ins.bank],
+            port.run[c, ins.bank],
+            ins.row,
+            1,
+            ins.column,
+            ins.beats,
+            write,
+            target,
+            dram.column_bytes,
+            index,
+            at,
+        )
     mover.issued += 1
 
 
 @inlined
-def step_mover(now, period, dram_period, credit, p, dram, c, mover, slots, port, unit, entries, core, signal,
-               semaphore, program, tables, span):
+def step_mover(
+    now,
+    period,
+    dram_period,
+    credit,
+    p,
+    dram,
+    c,
+    mover,
+    slots,
+    port,
+    unit,
+    entries,
+    core,
+    signal,
+    semaphore,
+    program,
+    tables,
+    span,
+):
     """Step the data mover in cycle `now`; return (reason, wake) (changes itself, FIFOs, run queues and `signal`)."""
     wake = retire_moves(now, mover, slots, port, c, signal, core, span)
     moved = QUEUE_EMPTY
@@ -198,8 +227,11 @@ def step_mover(now, period, dram_period, credit, p, dram, c, mover, slots, port,
         space = NEVER
         if unit.count > 0 and entries[unit.head % len(entries)].at <= now:
             ins = program[entries[unit.head % len(entries)].instruction]
-            space = stream_room_at(port, c) if ins.op == STREAM else run_space_at(port.queue[c, ins.bank],
-                                                                                  port.run[c, ins.bank])
+            space = (
+                stream_room_at(port, c)
+                if ins.op == STREAM
+                else run_space_at(port.queue[c, ins.bank], port.run[c, ins.bank])
+            )
             if space <= now:
                 number, blocked = take_instruction(unit, entries, semaphore, program, now)
             else:

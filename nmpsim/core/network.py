@@ -1,4 +1,4 @@
-"""Send units and receivers: one flit a cycle each way and direction, between the buffer's ports and the network port."""
+"""Send units and receivers: one flit a cycle and direction, between the ports of the buffer and of the network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from nmpsim.program.isa import SEND_CW
 
 
 @inlined
-def step_sender(now, period, noc_period, p, noc, c, d, sender, unit, entries, core, net, signal, semaphore, program,
-                span):
+def step_sender(
+    now, period, noc_period, p, noc, c, d, sender, unit, entries, core, net, signal, semaphore, program, span
+):
     """Step one send unit in cycle `now`; return (reason, wake).
 
     Reads its queue and the buffer ports; changes itself, the injection queue, the router's wake and `signal`.

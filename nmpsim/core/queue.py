@@ -67,9 +67,23 @@ def mark_end(span, operator, at):
 
 
 @inlined
-def charge_unit(unit, stall, now, reason):
+def record_interval(core, log, unit, reason, operator, start, end):
+    """Append an interval to the core's log if it has one (changes `core` and `log`)."""
+    if len(log) > 0 and end > start:
+        entry = log[core.intervals]
+        entry.unit = unit
+        entry.reason = reason
+        entry.operator = operator
+        entry.start = start
+        entry.end = end
+        core.intervals += 1
+
+
+@inlined
+def charge_unit(unit, row, stall, now, reason, core, log):
     """Account the cycles up to `now` to the reason that held, and note the new one (changes `unit` and `stall`)."""
     if reason != unit.reason:
         stall[unit.reason] += now - unit.since
+        record_interval(core, log, row, unit.reason, unit.operator, unit.since, now)
         unit.since = now
         unit.reason = reason

@@ -207,6 +207,7 @@ CORE = Record(
     ("write_mask", "", "banks whose write port is taken in this cycle"),
     ("mask_at", "tick", "cycle those masks belong to"),
     ("retired", "", "instructions completed"),
+    ("intervals", "", "intervals recorded since the last drain"),
     ("steps", "", "visits by the clock loop"),
 )
 
@@ -221,6 +222,16 @@ SPAN = Record(
     "SPAN",
     ("start", "tick", "first instruction issued, NEVER = none yet"),
     ("end", "tick", "last instruction completed"),
+)
+
+
+INTERVAL = Record(
+    "INTERVAL",
+    ("unit", "", "row of the stall table: 0 sequencer, 1 to 4 units, from UNITS on compute units"),
+    ("reason", "", "what the unit did or why it did not"),
+    ("operator", "", "operator it worked on or waited for, -1 = none"),
+    ("start", "tick", "first tick"),
+    ("end", "tick", "first tick after it"),
 )
 
 
@@ -245,6 +256,7 @@ class CoreState(NamedTuple):
     received: Any  # RECEIVER, (core, 2)
     span: Any  # SPAN, (core, operator)
     work: NDArray[np.int64]  # (core, operator, reason): actor ticks by operator
+    interval: Any  # INTERVAL, (core, capacity): recorded since the last drain; capacity 0 = not recorded
 
 
 def actors_of(params: MachineParams) -> int:
@@ -252,7 +264,7 @@ def actors_of(params: MachineParams) -> int:
     return params.core.strips if params.core.kind == MAC_TREE else 1
 
 
-def make_state(params: MachineParams, operators: int) -> CoreState:
+def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> CoreState:
     """Return the cores of `params` after reset, with room for `operators` operators.
 
     Parameters
@@ -261,6 +273,8 @@ def make_state(params: MachineParams, operators: int) -> CoreState:
         The chip.
     operators : int
         Operators of the program, for attribution.
+    intervals : int
+        Intervals per core that are kept until they are drained; 0 = none are recorded.
     """
     cores, actors = params.pus, actors_of(params)
     core = params.core
@@ -283,6 +297,7 @@ def make_state(params: MachineParams, operators: int) -> CoreState:
         received=RECEIVER.zeros(cores, 2),
         span=SPAN.zeros(cores, operators),
         work=np.zeros((cores, operators, len(REASONS)), np.int64),
+        interval=INTERVAL.zeros(cores, intervals),
     )
     state.actor.instruction = -1
     state.actor.stream_instruction = -1

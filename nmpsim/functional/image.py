@@ -124,7 +124,8 @@ def operand(tile: Tile, name: str, tensor: NDArray[np.floating], where: str) -> 
     if tile.k_start < 0 or k_end > matrix.shape[0] or columns.min() < 0 or columns.max() >= matrix.shape[1]:
         got = f"rows {tile.k_start}..{k_end}, columns up to {columns.max() + 1}"
         raise illegal(where, got, f"rows x columns {matrix.shape[0]} x {matrix.shape[1]}", "correct the tile")
-    return matrix[np.ix_(tile.k_rows(), columns)].astype(FP16)
+    found: NDArray[np.float16] = matrix[np.ix_(tile.k_rows(), columns)].astype(FP16)
+    return found
 
 
 def is_transposed(name: str) -> bool:

@@ -1,0 +1,1 @@
+"""How components meet: FIFOs and ports that speak through time stamps."""

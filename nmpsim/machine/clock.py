@@ -56,8 +56,9 @@ def visit_channel(c, now, plain, dram, period, latency, die, program):
 def visit_core(c, now, plain, core, dram, noc, periods, die, program, tables):
     """Step one core and lower the wake of its channel if it touched its ports."""
     before = touched(die.cores, c)
-    die.core_wake[c] = step_core(c, now, plain, core, dram, noc, periods, die.cores, die.channels, die.network,
-                                 program, tables)
+    die.core_wake[c] = step_core(
+        c, now, plain, core, dram, noc, periods, die.cores, die.channels, die.network, program, tables
+    )
     if touched(die.cores, c) != before:
         die.channel_wake[c] = min(die.channel_wake[c], now + 1)
 
@@ -91,6 +92,25 @@ def all_finished(die):
     return True
 
 
+@inlined
+def logs_full(cores):
+    """Return whether an interval log might not hold what one more visit of its core records."""
+    capacity = cores.interval.shape[1]
+    if capacity == 0:
+        return False
+    margin = interval_margin(cores.port_use.shape[1], cores.actor.shape[1])
+    for c in range(cores.core.shape[0]):
+        if cores.core[c].intervals + margin > capacity:
+            return True
+    return False
+
+
+@inlined
+def interval_margin(run_ahead, actors):
+    """Return the most intervals that one visit of a core can record."""
+    return (run_ahead + 2) * actors + 8
+
+
 @kernel
 def run_until(limit, plain, core, dram, noc, periods, latency, order, die, program, tables):
     """Run the die until tick `limit`, the end of its program, or a deadlock (changes `die`).
@@ -114,7 +134,11 @@ def run_until(limit, plain, core, dram, noc, periods, latency, order, die, progr
     """
     clock = die.clock[0]
     core_period, dram_period, noc_period = periods
+    clock.full = 0
     while clock.status == RUNNING and clock.now < limit:
+        if logs_full(die.cores):
+            clock.full = 1
+            break
         now = clock.now
         clock.ticks += 1
         if now % dram_period == 0:

@@ -51,12 +51,15 @@ def explain_deadlock(params: MachineParams, program: Program, die: Die) -> str:
             since = int(cores.actor[c, 0].since if u == 0 else unit.since) // params.core_period
             name = program.operators[int(ins["operator"])].name if program.operators else "?"
             waits = "; ".join(missing) or reason
-            lines.append(f"core {c} {UNIT_NAMES[u]}: {op_name(int(ins['op']))} of {name} waits since cycle {since} "
-                         f"for {waits}")
+            lines.append(
+                f"core {c} {UNIT_NAMES[u]}: {op_name(int(ins['op']))} of {name} waits since cycle {since} for {waits}"
+            )
         for i in range(cores.actor.shape[1]):
             actor = cores.actor[c, i]
             if actor.instruction >= 0 or actor.stream_instruction >= 0:
-                lines.append(f"core {c} array {i}: a pass in progress waits since cycle "
-                             f"{int(actor.since) // params.core_period} for {REASONS[actor.reason]}")
+                lines.append(
+                    f"core {c} array {i}: a pass in progress waits since cycle "
+                    f"{int(actor.since) // params.core_period} for {REASONS[actor.reason]}"
+                )
     cycle = int(die.clock[0].now) // params.core_period
     return "\n".join([f"deadlock at core cycle {cycle}: no unit can ever act again", *(f"  - {x}" for x in lines)])

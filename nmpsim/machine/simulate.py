@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.core.core import settle_core
-from nmpsim.core.state import REASONS
+from nmpsim.core.state import INTERVAL, REASONS, actors_of
 from nmpsim.dram.account import settle
 from nmpsim.dram.state import REASONS as BANK_REASONS
 from nmpsim.dram.state import check_balance, raise_faults
 from nmpsim.errors import DeadlockError, InternalError, LimitReached
-from nmpsim.machine.clock import run_until
+from nmpsim.machine.clock import interval_margin, run_until
 from nmpsim.machine.explain import explain_deadlock
 from nmpsim.machine.state import DEADLOCK, DONE, Die, build
 from nmpsim.noc.ring import settle_links
@@ -23,6 +23,9 @@ from nmpsim.noc.state import REASONS as LINK_REASONS
 from nmpsim.program.isa import ARRAY, UNIT_NAMES, UNITS
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
+
+INTERVALS = np.dtype([("pu", "i8"), *((name, "i8") for name in INTERVAL.dtype.names or ())])
+"""One recorded interval of a unit."""
 
 Progress = Callable[[int, int, int], None]
 """Called with (core cycles simulated, instructions completed, instructions in all)."""
@@ -39,26 +42,91 @@ class Simulation:
         Visit every component on every edge instead of skipping.
     log_capacity : int
         DRAM commands per channel to record; 0 = none.
+    intervals : bool
+        Record what every unit of every core did, as intervals.
     order : ndarray of int64, optional
         Order in which components are visited; has no influence on any result.
     """
 
-    def __init__(self, params: MachineParams, program: Program, *, plain: bool = False, log_capacity: int = 0,
-                 order: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self,
+        params: MachineParams,
+        program: Program,
+        *,
+        plain: bool = False,
+        log_capacity: int = 0,
+        intervals: bool = False,
+        order: NDArray[np.int64] | None = None,
+    ) -> None:
         self.params, self.program, self.plain = params, program, plain
         self.die: Die
-        self.die, self._instructions = build(params, program, log_capacity=log_capacity)
+        capacity = 16 * int(interval_margin(params.core.run_ahead, actors_of(params))) if intervals else 0
+        self.die, self._instructions = build(params, program, log_capacity=log_capacity, intervals=capacity)
+        self._intervals: list[NDArray[np.void]] = []
         self._order = np.arange(params.pus, dtype=np.int64) if order is None else order
         self._periods = (params.core_period, params.dram_period, params.noc_period)
         self.cpu_seconds = 0.0
 
     def _advance(self, limit: int) -> None:
         p = self.params
-        run_until(limit, int(self.plain), p.core, p.dram, p.noc, self._periods, p.latency, self._order, self.die,
-                  self._instructions, self.program.tables)
+        run_until(
+            limit,
+            int(self.plain),
+            p.core,
+            p.dram,
+            p.noc,
+            self._periods,
+            p.latency,
+            self._order,
+            self.die,
+            self._instructions,
+            self.program.tables,
+        )
+        while self.die.clock[0].full:
+            self._drain()
+            run_until(
+                limit,
+                int(self.plain),
+                p.core,
+                p.dram,
+                p.noc,
+                self._periods,
+                p.latency,
+                self._order,
+                self.die,
+                self._instructions,
+                self.program.tables,
+            )
 
-    def run(self, progress: Progress | None = None, *, limit_cycles: int | None = None,
-            slice_cycles: int = 20_000) -> None:
+    def _drain(self) -> None:
+        """Move the recorded intervals out of the die."""
+        cores = self.die.cores
+        for c, core in enumerate(cores.core):
+            count = int(core["intervals"])
+            if count:
+                part = np.zeros(count, INTERVALS)
+                for name in INTERVAL.dtype.names or ():
+                    part[name] = cores.interval[c, :count][name]
+                part["pu"] = c
+                self._intervals.append(part)
+                cores.core[c].intervals = 0
+
+    def intervals(self) -> NDArray[np.void]:
+        """Return the recorded intervals, sorted by PU, unit and start; empty if none were recorded.
+
+        Returns
+        -------
+        ndarray, shape (intervals,)
+            Fields ``pu``, ``unit`` (row of the stall table), ``reason``, ``operator``, ``start``, ``end``; ticks.
+        """
+        if not self._intervals:
+            return np.zeros(0, INTERVALS)
+        every = np.concatenate(self._intervals)
+        return every[np.lexsort((every["start"], every["unit"], every["pu"]))]
+
+    def run(
+        self, progress: Progress | None = None, *, limit_cycles: int | None = None, slice_cycles: int = 20_000
+    ) -> None:
         """Run to the end of the program.
 
         Parameters
@@ -109,8 +177,10 @@ class Simulation:
         p, die = self.params, self.die
         until = -(-(self.end + 1) // (p.core_period * p.dram_period)) * p.core_period * p.dram_period
         self.until = until
+        self._drain()
         for c in range(p.pus):
             settle_core(c, until, die.cores)
+        self._drain()
         settle_links(until, die.network)
         settle(until, p.dram, p.dram_period, p.latency, die.channels)
         check_balance(die.channels, until // p.dram_period)
@@ -186,8 +256,12 @@ class Simulation:
         clock = self.die.clock[0]
         cpu = max(self.cpu_seconds, 1e-9)
         cycles = self.end / self.params.core_period
-        return {"cpu_seconds": self.cpu_seconds, "die_cycles_per_second": cycles / cpu,
-                "unit_steps_per_second": float(clock.visits) / cpu, "visits": float(clock.visits)}
+        return {
+            "cpu_seconds": self.cpu_seconds,
+            "die_cycles_per_second": cycles / cpu,
+            "unit_steps_per_second": float(clock.visits) / cpu,
+            "visits": float(clock.visits),
+        }
 
 
 def _named(row: NDArray[np.int64], names: tuple[str, ...], unit: int) -> dict[str, int]:

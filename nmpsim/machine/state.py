@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nmpsim.core.state import CoreState
+from nmpsim.core.state import MOVE_SLOTS, CoreState
 from nmpsim.core.state import make_state as make_cores
 from nmpsim.dram.state import DramState
 from nmpsim.dram.state import make_state as make_channels
 from nmpsim.kernel import Record
 from nmpsim.noc.state import NocState
 from nmpsim.noc.state import make_state as make_network
-from nmpsim.core.state import MOVE_SLOTS
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
 
@@ -23,6 +22,7 @@ CLOCK = Record(
     ("now", "tick", "tick about to be stepped"),
     ("status", "", "RUNNING, DONE or DEADLOCK"),
     ("visits", "", "visits of components"),
+    ("full", "", "1 if the loop has returned for the interval logs to be drained"),
     ("ticks", "", "ticks at which something was stepped"),
 )
 RUNNING, DONE, DEADLOCK = range(3)
@@ -39,7 +39,7 @@ class Die(NamedTuple):
     network: NocState
 
 
-def build(params: MachineParams, program: Program, *, log_capacity: int = 0) -> tuple[Die, Any]:
+def build(params: MachineParams, program: Program, *, log_capacity: int = 0, intervals: int = 0) -> tuple[Die, Any]:
     """Return a die after reset with a program loaded, and the instructions of all cores in one array.
 
     Parameters
@@ -49,8 +49,10 @@ def build(params: MachineParams, program: Program, *, log_capacity: int = 0) -> 
         Encoded for this chip.
     log_capacity : int
         DRAM commands per channel to record; 0 = none.
+    intervals : int
+        Unit intervals per core to keep until they are drained; 0 = none are recorded.
     """
-    cores = make_cores(params, max(1, len(program.operators)))
+    cores = make_cores(params, max(1, len(program.operators)), intervals=intervals)
     channels = make_channels(params.dram, params.pus, tokens=MOVE_SLOTS, log_capacity=log_capacity)
     network = make_network(params.noc)
     at = 0

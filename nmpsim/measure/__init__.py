@@ -1,0 +1,1 @@
+"""What is observed: the Run and its parts."""

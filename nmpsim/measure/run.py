@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Interval(NamedTuple):
+    """What one unit did, or why it did not, from core cycle `start` to before core cycle `end`."""
+
+    pu: int
+    unit: str
+    reason: str
+    operator: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -79,8 +90,10 @@ class Run:
         What the simulation itself took: CPU seconds, die cycles per second, unit steps per second.
     provenance : dict
         Versions, hashes of the inputs, options.
-    intervals : list of tuple
-        ``(pu, unit, reason, operator, start, end)`` in ticks, if recorded.
+    notes : tuple of str
+        What was rounded to cycles, and by how much.
+    intervals : tuple of Interval
+        What every unit did when, sorted by PU, unit and start; empty unless recorded.
     """
 
     cycles: int
@@ -93,4 +106,5 @@ class Run:
     counts: dict[str, int]
     speed: dict[str, float]
     provenance: dict[str, Any]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    intervals: tuple[Interval, ...] = ()

@@ -1,0 +1,1 @@
+"""The inter-PU ring: routers, links, virtual channels, credits."""

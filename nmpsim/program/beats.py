@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS
+from nmpsim.program.isa import IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS
 from nmpsim.spec.params import CoreParams
 
 
@@ -139,6 +139,3 @@ def beat_counts(tile: Tile, core: CoreParams) -> NDArray[np.int64]:
 def useful_bytes(tile: Tile) -> int:
     """Bytes of the tile without padding; FP16."""
     return 2 * tile.n * tile.k
-
-
-__all__ = ["CHAIN", "Tile", "beat_counts", "beats_of", "legal", "useful_bytes"]

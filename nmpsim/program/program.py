@@ -215,9 +215,7 @@ def _image(fields: dict[str, Any]) -> StreamImage | BeatImage:
 
 def _words(ins: NDArray[np.void]) -> str:
     name = op_name(int(ins["op"]))
-    waits = " ".join(
-        f"s{ins[f'wait{i}']}>={ins[f'count{i}']}" for i in range(4) if ins[f"wait{i}"] >= 0
-    )
+    waits = " ".join(f"s{ins[f'wait{i}']}>={ins[f'count{i}']}" for i in range(4) if ins[f"wait{i}"] >= 0)
     skip = {"unit", "op", "operator", "flow", "split"} | {f"{w}{i}" for w in ("wait", "count") for i in range(4)}
     if ins["op"] < VECTOR_BASE:
         skip |= {n for n, _ in FIELDS if n[:-1] in ("elements", "read", "write", "rate")}

@@ -1,0 +1,1 @@
+"""Makes schedules, and checks programs independently of how they were made."""

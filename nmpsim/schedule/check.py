@@ -1,3 +1,5 @@
 """placeholder"""
+
+
 def check_program(program, params):
     return None

@@ -68,8 +68,9 @@ def _widest(columns: int, quantum: int, pus: int) -> int:
     return min(columns, -(-blocks // pus) * quantum)
 
 
-def candidates(operator: Operator, params: MachineParams, dataflows: tuple[str, ...],
-               over: tuple[int, ...]) -> list[Candidate]:
+def candidates(
+    operator: Operator, params: MachineParams, dataflows: tuple[str, ...], over: tuple[int, ...]
+) -> list[Candidate]:
     """Return all legal plans of a GEMM, best first.
 
     Parameters
@@ -145,8 +146,12 @@ def attention_plan(graph: OperatorGraph, params: MachineParams, dataflows: tuple
         if together >= 1:
             break
         if tokens == 1:
-            fault = Fault("core.buffer.bytes", str(core.buffer_bytes), "room for one token's scores of one head group",
-                          "enlarge the buffer")
+            fault = Fault(
+                "core.buffer.bytes",
+                str(core.buffer_bytes),
+                "room for one token's scores of one head group",
+                "enlarge the buffer",
+            )
             raise InfeasibleError("attention does not fit into the buffer", [fault])
         parts *= 2
     per_pu = -(-tasks * parts // params.pus)
@@ -160,17 +165,21 @@ def attention_plan(graph: OperatorGraph, params: MachineParams, dataflows: tuple
             if cycles >= 0 and (best is None or (cycles, order) < best[:2]):
                 best = cycles, order, shape
         if best is None:
-            fault = Fault("core.array.dataflows", ", ".join(dataflows) or "none",
-                          "a dataflow that takes token-major keys (IS) and values (OS or WS)",
-                          f"allow IS and OS, or more rows than {m} query heads per KV head")
+            fault = Fault(
+                "core.array.dataflows",
+                ", ".join(dataflows) or "none",
+                "a dataflow that takes token-major keys (IS) and values (OS or WS)",
+                f"allow IS and OS, or more rows than {m} query heads per KV head",
+            )
             raise InfeasibleError("attention has no legal dataflow", [fault])
         plans.append(best[2])
     rounds = -(-per_pu // min(together, per_pu))
     return AttentionPlan(parts, plans[0], plans[1], -(-per_pu // rounds))
 
 
-def plain_schedule(graph: OperatorGraph, params: MachineParams, dataflows: tuple[str, ...], *,
-                   first_row: int = 0) -> Schedule:
+def plain_schedule(
+    graph: OperatorGraph, params: MachineParams, dataflows: tuple[str, ...], *, first_row: int = 0
+) -> Schedule:
     """Return the plain schedule of a decode step.
 
     Parameters
@@ -197,9 +206,14 @@ def plain_schedule(graph: OperatorGraph, params: MachineParams, dataflows: tuple
         if key not in memory:
             memory[key] = _choose(operator, params, dataflows)
             if memory[key] is None:
-                faults.append(Fault(operator.name, f"M {operator.m} N {operator.n} K {operator.k}",
-                                    "a tile whose partial sums fit into buffer and accumulators",
-                                    "a smaller batch, or a larger core.buffer.bytes or partial-sum memory"))
+                faults.append(
+                    Fault(
+                        operator.name,
+                        f"M {operator.m} N {operator.n} K {operator.k}",
+                        "a tile whose partial sums fit into buffer and accumulators",
+                        "a smaller batch, or a larger core.buffer.bytes or partial-sum memory",
+                    )
+                )
         plan = memory[key]
         if plan is not None:
             gemm[index] = plan

@@ -55,9 +55,11 @@ def test_the_traces_are_recognised():
 def test_links_between_documents_lead_somewhere():
     pages = [path for path in project_files() if path.suffix == ".md"]
     assert pages
-    report([
-        f"{page.relative_to(ROOT)}: {target} does not exist"
-        for page in pages
-        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
-        if "://" not in target and not (page.parent / target).exists()
-    ])
+    report(
+        [
+            f"{page.relative_to(ROOT)}: {target} does not exist"
+            for page in pages
+            for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+            if "://" not in target and not (page.parent / target).exists()
+        ]
+    )

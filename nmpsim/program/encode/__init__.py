@@ -1,12 +1,12 @@
 """Schedule to Program: instructions, semaphores, buffer regions and DRAM rows, all concrete.
 
-    emitter.py      instruction streams, waits, tables
-    memory.py       DRAM rows of every bank, regions of the buffer
-    collective.py   all-gather, reduce-scatter and small exchanges as messages between PUs
-    gemm.py         a GEMM over the PUs
-    attention.py    exchange of Q, K, V; KV append; scores, softmax, values
-    experts.py      router, gather, experts one at a time, combine
-    step.py         the whole decode step
+emitter.py      instruction streams, waits, tables
+memory.py       DRAM rows of every bank, regions of the buffer
+collective.py   all-gather, reduce-scatter and small exchanges as messages between PUs
+gemm.py         a GEMM over the PUs
+attention.py    exchange of Q, K, V; KV append; scores, softmax, values
+experts.py      router, gather, experts one at a time, combine
+step.py         the whole decode step
 """
 
 from nmpsim.program.encode.step import encode

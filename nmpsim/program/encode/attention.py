@@ -1,11 +1,11 @@
 """Attention on the tasks of every PU: a task is one sequence, one KV head and one part of the sequence.
 
-    exchange   heads of Q, K, V go from the PU that projected them to the PUs that own their tasks
-    append     the new token's K and V are stored behind the cached ones
-    scores     a pass per task, K token-major: IS or MAC tree, tokens over the strip groups
-    softmax    on the vector unit, under the scores of the next task
-    values     a pass per task, V token-major: OS or MAC tree, tokens over the strip groups
-    output     planes added and divided; with split sequences the parts go to the owner first
+exchange   heads of Q, K, V go from the PU that projected them to the PUs that own their tasks
+append     the new token's K and V are stored behind the cached ones
+scores     a pass per task, K token-major: IS or MAC tree, tokens over the strip groups
+softmax    on the vector unit, under the scores of the next task
+values     a pass per task, V token-major: OS or MAC tree, tokens over the strip groups
+output     planes added and divided; with split sequences the parts go to the owner first
 """
 
 from __future__ import annotations
@@ -87,8 +87,17 @@ class Attention:
         Address of the attention output [batch, heads * head_dim] FP16.
     """
 
-    def __init__(self, out: Emitter, banks: Banks, buffer: Buffer, model: Model, batch: int, context: int,
-                 plan: AttentionPlan, output: int) -> None:
+    def __init__(
+        self,
+        out: Emitter,
+        banks: Banks,
+        buffer: Buffer,
+        model: Model,
+        batch: int,
+        context: int,
+        plan: AttentionPlan,
+        output: int,
+    ) -> None:
         self.out, self.banks, self.model, self.plan = out, banks, model, plan
         self.core, self.output = out.params.core, output
         self.group = model.heads // model.kv_heads
@@ -109,8 +118,9 @@ class Attention:
         self.score_ld = tokens * 4
         self.scores = [buffer.take(f"scores {i}", self.group * tokens * 4, "attention") for i in range(2)]
         self.prob_ld = tokens * 2
-        self.probs = [buffer.take(f"probabilities {i}", self.group * tokens * 2, "attention")
-                      for i in range(plan.together)]
+        self.probs = [
+            buffer.take(f"probabilities {i}", self.group * tokens * 2, "attention") for i in range(plan.together)
+        ]
         self.part_bytes = self.group * model.head_dim * 4 + 2 * self.group * 4
         self.slots = [buffer.take(f"part result {i}", self.part_bytes, "attention") for i in range(plan.together)]
         owned = max(sum(1 for t in self.owners.values() if t.pu == pu) for pu in range(out.pus))
@@ -129,11 +139,28 @@ class Attention:
                 shift = self._shift(task)
                 if name == "k":
                     parts = ((task.start + shift, task.tokens - shift), (task.start, shift))
-                    tile = Tile(plan.flow, plan.group, plan.split, plan.contiguous, task.tokens, width, 0,
-                                tuple(part for part in parts if part[1]))
+                    tile = Tile(
+                        plan.flow,
+                        plan.group,
+                        plan.split,
+                        plan.contiguous,
+                        task.tokens,
+                        width,
+                        0,
+                        tuple(part for part in parts if part[1]),
+                    )
                 else:
-                    tile = Tile(plan.flow, plan.group, plan.split, plan.contiguous, width, task.tokens, task.start,
-                                ((0, width),), shift)
+                    tile = Tile(
+                        plan.flow,
+                        plan.group,
+                        plan.split,
+                        plan.contiguous,
+                        width,
+                        task.tokens,
+                        task.start,
+                        ((0, width),),
+                        shift,
+                    )
                 tensor = f"layers.{layer}.{name}.{task.batch}.{task.head}"
                 places[index, name] = (self.banks.stream(tensor, task.pu, (tile,), CACHE), tile)
         return places
@@ -142,8 +169,14 @@ class Attention:
         """Rotate the tokens of a task by its slot, so that the new tokens of a PU's tasks fall into different banks."""
         return task.slot % min(self.core.strips, task.tokens)
 
-    def _append(self, layer: int, index: int, task: Task, places: dict[tuple[int, str], tuple[int, Tile]],
-                ready: list[Event | None]) -> Event | None:
+    def _append(
+        self,
+        layer: int,
+        index: int,
+        task: Task,
+        places: dict[tuple[int, str], tuple[int, Tile]],
+        ready: list[Event | None],
+    ) -> Event | None:
         """Store the new token's K and V of a task that owns the end of its sequence."""
         stored = None
         columns = self.out.params.dram.columns
@@ -157,15 +190,39 @@ class Attention:
                     at, column = row + int(position) // columns, int(position) % columns
                     useful = min(self.core.columns, self.model.head_dim - block * self.core.columns)
                     beat = self.out.params.dram.column_bytes
-                    stored = self.out.emit(task.pu, MOVE, STORE, ready, bank=strip, row=at, column=column, beats=1,
-                                           a=source + task.slot * self.row + block * beat, traffic=KV, bytes=useful * 2)
+                    stored = self.out.emit(
+                        task.pu,
+                        MOVE,
+                        STORE,
+                        ready,
+                        bank=strip,
+                        row=at,
+                        column=column,
+                        beats=1,
+                        a=source + task.slot * self.row + block * beat,
+                        traffic=KV,
+                        bytes=useful * 2,
+                    )
                     tensor = f"layers.{layer}.{name}.{task.batch}.{task.head}"
-                    self.banks.images[CACHE].append(BeatImage(tensor, task.pu, strip, at, column, 1, self.context - 1,
-                                                        block * self.core.columns, useful, written=True))
+                    self.banks.images[CACHE].append(
+                        BeatImage(
+                            tensor,
+                            task.pu,
+                            strip,
+                            at,
+                            column,
+                            1,
+                            self.context - 1,
+                            block * self.core.columns,
+                            useful,
+                            written=True,
+                        )
+                    )
         return stored
 
-    def exchange(self, heads: list[tuple[str, int, int, int]], ld: int,
-                 ready: list[Event | None]) -> list[list[Event | None]]:
+    def exchange(
+        self, heads: list[tuple[str, int, int, int]], ld: int, ready: list[Event | None]
+    ) -> list[list[Event | None]]:
         """Bring projected heads to the PUs of their tasks.
 
         Parameters
@@ -196,12 +253,31 @@ class Attention:
                 else:
                     target, target_ld = (self.k if kind == "k" else self.v) + first.slot * self.row, self.row
                 if first.pu == source:
-                    event = out.vector(source, V_COPY, len(runs), self.model.head_dim, [ready[source]], a=start,
-                                       a_ld=ld, out=target, out_ld=target_ld)
+                    event = out.vector(
+                        source,
+                        V_COPY,
+                        len(runs),
+                        self.model.head_dim,
+                        [ready[source]],
+                        a=start,
+                        a_ld=ld,
+                        out=target,
+                        out_ld=target_ld,
+                    )
                 else:
-                    _, event = out.send(source, first.pu, [ready[source]], common=EXCHANGE, rows=len(runs), size=size,
-                                        source=start, source_ld=ld, target=target, target_ld=target_ld)
-                done[first.pu][event.semaphore] = event.count
+                    _, event = out.send(
+                        source,
+                        first.pu,
+                        [ready[source]],
+                        common=EXCHANGE,
+                        rows=len(runs),
+                        size=size,
+                        source=start,
+                        source_ld=ld,
+                        target=target,
+                        target_ld=target_ld,
+                    )
+                done[first.pu][event.semaphore] = event.value
         return [[Event(s, c) for s, c in d.items()] for d in done]
 
     def _runs(self, head: int, *, appended: bool) -> list[list[Task]]:
@@ -216,18 +292,30 @@ class Attention:
                 runs.append([task])
         return runs
 
-    def _stream(self, pu: int, places: dict[tuple[int, str], tuple[int, Tile]], index: int, name: str,
-                operator: int) -> None:
+    def _stream(
+        self, pu: int, places: dict[tuple[int, str], tuple[int, Tile]], index: int, name: str, operator: int
+    ) -> None:
         row, tile = places[index, name]
         counts = self.out.table(strip_counts((tile,), self.core))
         self.out.emit(pu, MOVE, STREAM, operator=operator, row=row, table=counts, traffic=KV, bytes=useful_bytes(tile))
 
     def _pass(self, pu: int, plan: PassPlan, waits: list[Event | None], **fields: int) -> Event:
-        return self.out.emit(pu, ARRAY, PASS, waits, flow=plan.flow, group=plan.group, split=plan.split,
-                             contiguous=plan.contiguous, m=self.group, **fields)
+        return self.out.emit(
+            pu,
+            ARRAY,
+            PASS,
+            waits,
+            flow=plan.flow,
+            group=plan.group,
+            split=plan.split,
+            contiguous=plan.contiguous,
+            m=self.group,
+            **fields,
+        )
 
-    def encode_layer(self, layer: int, operators: dict[str, int],
-                     ready: list[list[Event | None]]) -> tuple[list[list[Region]], list[list[Event | None]]]:
+    def encode_layer(
+        self, layer: int, operators: dict[str, int], ready: list[list[Event | None]]
+    ) -> tuple[list[list[Region]], list[list[Event | None]]]:
         """Emit append, scores, softmax, values and output of a layer.
 
         Parameters
@@ -255,13 +343,21 @@ class Attention:
                 if task.part == self.parts - 1:
                     self._append(layer, numbers[task], task, places, ready[pu])
             for first in range(0, len(tasks), self.plan.together):
-                self._batch_of_tasks(pu, tasks[first : first + self.plan.together], numbers, places, operators,
-                                     ready[pu], arrived, last)
+                self._batch_of_tasks(
+                    pu, tasks[first : first + self.plan.together], numbers, places, operators, ready[pu], arrived, last
+                )
         if self.parts > 1:
             self.out.operator = operators["value"]
             self._combine(arrived, last)
-        regions = [[self._region(run) for g in range(self.model.kv_heads) for run in self._runs(g, appended=True)
-                    if run[0].pu == pu] for pu in range(self.out.pus)]
+        regions = [
+            [
+                self._region(run)
+                for g in range(self.model.kv_heads)
+                for run in self._runs(g, appended=True)
+                if run[0].pu == pu
+            ]
+            for pu in range(self.out.pus)
+        ]
         return regions, [[event] for event in last]
 
     def _region(self, run: list[Task]) -> Region:
@@ -269,9 +365,17 @@ class Attention:
         address = self.output + run[0].batch * self.output_ld + run[0].head * size
         return Region(address, len(run), size, self.output_ld)
 
-    def _batch_of_tasks(self, pu: int, tasks: list[Task], numbers: dict[Task, int],
-                        places: dict[tuple[int, str], tuple[int, Tile]], operators: dict[str, int],
-                        ready: list[Event | None], arrived: list[dict[int, int]], last: list[Event | None]) -> None:
+    def _batch_of_tasks(
+        self,
+        pu: int,
+        tasks: list[Task],
+        numbers: dict[Task, int],
+        places: dict[tuple[int, str], tuple[int, Tile]],
+        operators: dict[str, int],
+        ready: list[Event | None],
+        arrived: list[dict[int, int]],
+        last: list[Event | None],
+    ) -> None:
         """Scores of all tasks of a batch, then their values."""
         out, model = self.out, self.model
         softmax: list[Event] = []
@@ -280,21 +384,52 @@ class Attention:
             out.operator = operators["score"]
             self._stream(pu, places, numbers[task], "k", operators["score"])
             waits = [*ready, softmax[i - 2] if i >= 2 else last[pu]]
-            scored = self._pass(pu, self.plan.score, waits, n=task.tokens, k=model.head_dim,
-                                a=self.q + task.slot * self.group * self.row, a_ld=self.row, out=self.scores[i % 2],
-                                out_ld=self.score_ld, planes=1)
+            scored = self._pass(
+                pu,
+                self.plan.score,
+                waits,
+                n=task.tokens,
+                k=model.head_dim,
+                a=self.q + task.slot * self.group * self.row,
+                a_ld=self.row,
+                out=self.scores[i % 2],
+                out_ld=self.score_ld,
+                planes=1,
+            )
             out.operator = operators["softmax"]
             stats = self.slots[i] + self.group * model.head_dim * 4
-            softmax.append(out.vector(pu, V_SOFTMAX, self.group, task.tokens, [scored, last[pu]], a=self.scores[i % 2],
-                                      a_ld=self.score_ld, out=self.probs[i], out_ld=self.prob_ld, c=stats,
-                                      table=self.scale))
+            softmax.append(
+                out.vector(
+                    pu,
+                    V_SOFTMAX,
+                    self.group,
+                    task.tokens,
+                    [scored, last[pu]],
+                    a=self.scores[i % 2],
+                    a_ld=self.score_ld,
+                    out=self.probs[i],
+                    out_ld=self.prob_ld,
+                    c=stats,
+                    table=self.scale,
+                )
+            )
         out.operator = operators["value"]
         for i, task in enumerate(tasks):
             self._stream(pu, places, numbers[task], "v", operators["value"])
             ld = self.blocks * self.core.columns * 4
-            valued = self._pass(pu, self.plan.value, [softmax[i], free[i % 2]], n=model.head_dim, k=task.tokens,
-                                a=self.probs[i], a_ld=self.prob_ld, out=self.partial[i % 2], out_ld=ld,
-                                planes=self.planes, plane_ld=self.group * ld)
+            valued = self._pass(
+                pu,
+                self.plan.value,
+                [softmax[i], free[i % 2]],
+                n=model.head_dim,
+                k=task.tokens,
+                a=self.probs[i],
+                a_ld=self.prob_ld,
+                out=self.partial[i % 2],
+                out_ld=ld,
+                planes=self.planes,
+                plane_ld=self.group * ld,
+            )
             free[i % 2] = last[pu] = self._finish(pu, i, task, valued, ld, arrived)
 
     def _finish(self, pu: int, i: int, task: Task, valued: Event, ld: int, arrived: list[dict[int, int]]) -> Event:
@@ -306,17 +441,27 @@ class Attention:
         if self.parts == 1:
             target = self.output + task.batch * self.output_ld + task.head * self.group * width * 2
             return out.vector(pu, V_ATTENTION_OUT, self.group, width, [valued], out=target, out_ld=width * 2, **common)
-        done = out.vector(pu, V_ATTENTION_OUT, self.group, width, [valued], out=self.slots[i], out_ld=width * 4,
-                          flags=F_OUT_FP32, **common)
+        done = out.vector(
+            pu,
+            V_ATTENTION_OUT,
+            self.group,
+            width,
+            [valued],
+            out=self.slots[i],
+            out_ld=width * 4,
+            flags=F_OUT_FP32,
+            **common,
+        )
         owner = self.owners[task.head, task.batch]
         place = self._part_place(owner, task.part)
         if owner.pu == pu:
             done = out.vector(pu, V_COPY, 1, self.part_bytes // 2, [done], a=self.slots[i], out=place)
             event = done
         else:
-            done, event = out.send(pu, owner.pu, [done], common=PARTS, size=self.part_bytes, source=self.slots[i],
-                                   target=place)
-        arrived[owner.pu][event.semaphore] = event.count
+            done, event = out.send(
+                pu, owner.pu, [done], common=PARTS, size=self.part_bytes, source=self.slots[i], target=place
+            )
+        arrived[owner.pu][event.semaphore] = event.value
         return done
 
     def _part_place(self, owner: Task, part: int) -> int:
@@ -330,6 +475,18 @@ class Attention:
             waits = [Event(s, c) for s, c in arrived[owner.pu].items()]
             place = self._part_place(owner, 0)
             target = self.output + owner.batch * self.output_ld + owner.head * self.group * width * 2
-            last[owner.pu] = out.vector(owner.pu, V_COMBINE_PARTS, self.group, width, waits, a=place, a_ld=width * 4,
-                                        planes=self.parts, plane_ld=self.part_bytes, c=place + self.group * width * 4,
-                                        imm=self.part_bytes, out=target, out_ld=width * 2)
+            last[owner.pu] = out.vector(
+                owner.pu,
+                V_COMBINE_PARTS,
+                self.group,
+                width,
+                waits,
+                a=place,
+                a_ld=width * 4,
+                planes=self.parts,
+                plane_ld=self.part_bytes,
+                c=place + self.group * width * 4,
+                imm=self.part_bytes,
+                out=target,
+                out_ld=width * 2,
+            )

@@ -58,16 +58,25 @@ def all_gather(out: Emitter, regions: list[list[Region]], ready: list[list[Event
                 to = (pu + turn) % pus
                 waits = ready[pu] if step == 0 else [came[pu]]
                 for region in regions[owner]:
-                    _, there = out.send(pu, to, waits, direction=direction, rows=region.rows, size=region.size,
-                                        source=region.address, source_ld=region.ld, target=region.address,
-                                        target_ld=region.ld)
+                    _, there = out.send(
+                        pu,
+                        to,
+                        waits,
+                        direction=direction,
+                        rows=region.rows,
+                        size=region.size,
+                        source=region.address,
+                        source_ld=region.ld,
+                        target=region.address,
+                        target_ld=region.ld,
+                    )
                     nxt[to] = there
                 if not regions[owner]:
                     nxt[to] = None
             for pu in range(pus):
                 event = nxt[pu]
                 if event is not None:
-                    done[pu][event.semaphore] = event.count
+                    done[pu][event.semaphore] = event.value
                 came[pu] = event
     return [[Event(s, c) for s, c in sorted(d.items())] for d in done]
 
@@ -86,8 +95,18 @@ def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], 
         for pu in range(pus):
             to = (pu + distance) % pus
             piece = region[pu]
-            _, event = out.send(pu, to, ready[pu], common=common, rows=piece.rows, size=piece.size,
-                                source=piece.address, source_ld=piece.ld, target=piece.address, target_ld=piece.ld)
+            _, event = out.send(
+                pu,
+                to,
+                ready[pu],
+                common=common,
+                rows=piece.rows,
+                size=piece.size,
+                source=piece.address,
+                source_ld=piece.ld,
+                target=piece.address,
+                target_ld=piece.ld,
+            )
             there[to] = [event]
     return there
 
@@ -100,8 +119,16 @@ class Piece:
     columns: int
 
 
-def reduce_scatter(out: Emitter, m: int, partial: int, partial_ld: int, landing: int, pieces: list[Piece],
-                   ready: list[list[Event | None]], grain: int) -> list[list[Event | None]]:
+def reduce_scatter(
+    out: Emitter,
+    m: int,
+    partial: int,
+    partial_ld: int,
+    landing: int,
+    pieces: list[Piece],
+    ready: list[list[Event | None]],
+    grain: int,
+) -> list[list[Event | None]]:
     """Add the partial sums of all PUs; every owner ends with the whole sum of its piece, in place, in FP32.
 
     Parameters
@@ -142,10 +169,32 @@ def reduce_scatter(out: Emitter, m: int, partial: int, partial_ld: int, landing:
                 if width == 0:
                     continue
                 own = partial + start * 4
-                _, there = out.send(pu, to, before[direction][pu], direction=direction, rows=m, size=width * 4,
-                                    source=own, source_ld=partial_ld, target=slot, target_ld=width * 4)
-                added = out.vector(to, V_ADD, m, width, [there, *ready[to]], a=slot, a_ld=width * 4, b=own,
-                                   b_ld=partial_ld, out=own, out_ld=partial_ld, flags=F_OUT_FP32)
+                _, there = out.send(
+                    pu,
+                    to,
+                    before[direction][pu],
+                    direction=direction,
+                    rows=m,
+                    size=width * 4,
+                    source=own,
+                    source_ld=partial_ld,
+                    target=slot,
+                    target_ld=width * 4,
+                )
+                added = out.vector(
+                    to,
+                    V_ADD,
+                    m,
+                    width,
+                    [there, *ready[to]],
+                    a=slot,
+                    a_ld=width * 4,
+                    b=own,
+                    b_ld=partial_ld,
+                    out=own,
+                    out_ld=partial_ld,
+                    flags=F_OUT_FP32,
+                )
                 after[to] = [added]
             before[direction] = after
     return [[*a, *b] for a, b in zip(*before, strict=True)]

@@ -29,10 +29,10 @@ from nmpsim.spec.params import MachineParams
 
 
 class Event(NamedTuple):
-    """A point in the life of a core: semaphore `semaphore` of that core has reached `count`."""
+    """A point in the life of a core: semaphore `semaphore` of that core has reached `value`."""
 
     semaphore: int
-    count: int
+    value: int
 
 
 _INDEX = {name: i for i, (name, _) in enumerate(FIELDS)}
@@ -91,7 +91,7 @@ class Emitter:
         strongest: dict[int, int] = {}
         for wait in waits:
             if wait is not None:
-                strongest[wait.semaphore] = max(wait.count, strongest.get(wait.semaphore, 0))
+                strongest[wait.semaphore] = max(wait.value, strongest.get(wait.semaphore, 0))
         if len(strongest) > WAITS:
             raise InternalError(f"encoder: an instruction of PU {pu} waits for {len(strongest)} semaphores")
         for i, (semaphore, count) in enumerate(sorted(strongest.items())):
@@ -108,9 +108,21 @@ class Emitter:
             fields |= {f"elements{i}": elements, f"read{i}": read, f"write{i}": write, f"rate{i}": rate}
         return self.emit(pu, VECTOR, op, waits, m=m, n=n, **fields)
 
-    def send(self, pu: int, destination: int, waits: Iterable[Event | None], *, direction: int | None = None,
-             common: int | None = None, rows: int = 1, size: int, source: int, source_ld: int = 0, target: int,
-             target_ld: int = 0) -> tuple[Event, Event]:
+    def send(
+        self,
+        pu: int,
+        destination: int,
+        waits: Iterable[Event | None],
+        *,
+        direction: int | None = None,
+        common: int | None = None,
+        rows: int = 1,
+        size: int,
+        source: int,
+        source_ld: int = 0,
+        target: int,
+        target_ld: int = 0,
+    ) -> tuple[Event, Event]:
         """Append a message; return its completion at the sender and its arrival at the destination.
 
         Parameters
@@ -131,8 +143,21 @@ class Emitter:
         if direction is None:
             direction = 0 if (destination - pu) % self.pus <= (pu - destination) % self.pus else 1
         signal = arrival(pu, direction) if common is None else shared(self.pus, common)
-        sent = self.emit(pu, SEND_CCW if direction else SEND_CW, SEND, waits, m=rows, bytes=size, a=source,
-                         a_ld=source_ld, b=target, b_ld=target_ld, bank=destination, imm=direction, signal=signal)
+        sent = self.emit(
+            pu,
+            SEND_CCW if direction else SEND_CW,
+            SEND,
+            waits,
+            m=rows,
+            bytes=size,
+            a=source,
+            a_ld=source_ld,
+            b=target,
+            b_ld=target_ld,
+            bank=destination,
+            imm=direction,
+            signal=signal,
+        )
         counts = self._counts[destination]
         counts[signal] += 1
         return sent, Event(signal, counts[signal])

@@ -70,9 +70,25 @@ class Experts:
         weights: Ready = []
         for pu in range(step.pus):
             waits = [done[pu], *came[pu]]
-            weights.append([out.vector(pu, V_ROUTE, m, experts, waits, a=self.logits, a_ld=experts * 4,
-                                       planes=step.pus, plane_ld=size, imm=self.choices, table=table,
-                                       out=self.weights, out_ld=self.choices * 4)])
+            weights.append(
+                [
+                    out.vector(
+                        pu,
+                        V_ROUTE,
+                        m,
+                        experts,
+                        waits,
+                        a=self.logits,
+                        a_ld=experts * 4,
+                        planes=step.pus,
+                        plane_ld=size,
+                        imm=self.choices,
+                        table=table,
+                        out=self.weights,
+                        out_ld=self.choices * 4,
+                    )
+                ]
+            )
         return normed, weights, chosen
 
     def encode_layer(self, layer: int, normed: Sliced, residual: int) -> Ready:
@@ -101,9 +117,17 @@ class Experts:
             for pu in range(step.pus):
                 event: Event | None = None
                 for i, token in enumerate(gather.tokens):
-                    event = out.vector(pu, V_COPY, 1, step.model.hidden, [*gathered[pu], *done[pu]],
-                                       a=step.y + token * step.y_ld, a_ld=step.y_ld,
-                                       out=self.rows + i * step.y_ld, out_ld=step.y_ld)
+                    event = out.vector(
+                        pu,
+                        V_COPY,
+                        1,
+                        step.model.hidden,
+                        [*gathered[pu], *done[pu]],
+                        a=step.y + token * step.y_ld,
+                        a_ld=step.y_ld,
+                        out=self.rows + i * step.y_ld,
+                        out_ld=step.y_ld,
+                    )
                 copied.append([event])
             results = self._expert(layer, gather.expert, gather.m, copied, done)
             out.operator = step.index[f"layer{layer}.expert{gather.expert}.combine"]
@@ -113,17 +137,44 @@ class Experts:
                         continue
                     choice = chosen[token].index(gather.expert)
                     first = token not in started
-                    done[pu] = [out.vector(
-                        pu, V_AXPY, 1, columns, [*results[pu], *weights[pu]], a=self.result + i * self.sum_ld,
-                        a_ld=self.sum_ld, b=self.weights + (token * self.choices + choice) * 4,
-                        out=self.sum + token * self.sum_ld, out_ld=self.sum_ld,
-                        flags=F_A_FP32 | (0 if first else F_ACCUMULATE))]
+                    done[pu] = [
+                        out.vector(
+                            pu,
+                            V_AXPY,
+                            1,
+                            columns,
+                            [*results[pu], *weights[pu]],
+                            a=self.result + i * self.sum_ld,
+                            a_ld=self.sum_ld,
+                            b=self.weights + (token * self.choices + choice) * 4,
+                            out=self.sum + token * self.sum_ld,
+                            out_ld=self.sum_ld,
+                            flags=F_A_FP32 | (0 if first else F_ACCUMULATE),
+                        )
+                    ]
             started.update(gather.tokens)
         out.operator = residual
         ready: Ready = []
         for pu, (_, number) in enumerate(step.hidden):
-            ready.append([out.vector(pu, V_REDUCE, m, number, done[pu], a=self.sum, a_ld=self.sum_ld, planes=1,
-                                     c=step.x, c_ld=step.x_ld, out=step.x, out_ld=step.x_ld, flags=F_RESIDUAL)])
+            ready.append(
+                [
+                    out.vector(
+                        pu,
+                        V_REDUCE,
+                        m,
+                        number,
+                        done[pu],
+                        a=self.sum,
+                        a_ld=self.sum_ld,
+                        planes=1,
+                        c=step.x,
+                        c_ld=step.x_ld,
+                        out=step.x,
+                        out_ld=step.x_ld,
+                        flags=F_RESIDUAL,
+                    )
+                ]
+            )
         return ready
 
     def _expert(self, layer: int, expert: int, m: int, rows: Ready, before: Ready) -> Ready:
@@ -132,17 +183,26 @@ class Experts:
         name, tensor = f"layer{layer}.expert{expert}.", f"layers.{layer}.expert.{expert}."
         everywhere = Sliced(self.rows, step.y_ld, step.hidden, rows, regions=[[] for _ in range(step.pus)])
         index = step.index[name + "gate_up"]
-        activated = step.spread.run(index, step.schedule.gemm[index], tensor + "gate_up", m, everywhere,
-                                    step.segments(OperatorKind.GATE_UP),
-                                    step.swiglu(step.index[name + "activation"], m, before), paired=True)
+        activated = step.spread.run(
+            index,
+            step.schedule.gemm[index],
+            tensor + "gate_up",
+            m,
+            everywhere,
+            step.segments(OperatorKind.GATE_UP),
+            step.swiglu(step.index[name + "activation"], m, before),
+            paired=True,
+        )
         index = step.index[name + "down"]
 
         def keep(pu: int, chunk: Chunk) -> Event:
             step.out.operator = index
-            return reduce_chunk(step.out, pu, m, chunk, self.result + chunk.start * 4, self.sum_ld, fp32=True,
-                                waits=list(before[pu]))
+            return reduce_chunk(
+                step.out, pu, m, chunk, self.result + chunk.start * 4, self.sum_ld, fp32=True, waits=list(before[pu])
+            )
 
         h = step.sliced_ffn([[a] for a in activated])
-        results = step.spread.run(index, step.schedule.gemm[index], tensor + "down", m, h,
-                                  step.segments(OperatorKind.DOWN), keep)
+        results = step.spread.run(
+            index, step.schedule.gemm[index], tensor + "down", m, h, step.segments(OperatorKind.DOWN), keep
+        )
         return [[r] for r in results]

@@ -1,8 +1,8 @@
 """A GEMM over the PUs: one weight stream and a chain of passes per PU, results handed on chunk by chunk.
 
-    stream  ......................................
-    array   [chunk 0][chunk 1][chunk 2] ...          partial sums to two alternating regions
-    vector           [ 0 ]    [ 1 ]    [ 2 ] ...     adds the planes and does what comes next (SwiGLU, residual, ...)
+stream  ......................................
+array   [chunk 0][chunk 1][chunk 2] ...          partial sums to two alternating regions
+vector           [ 0 ]    [ 1 ]    [ 2 ] ...     adds the planes and does what comes next (SwiGLU, residual, ...)
 """
 
 from __future__ import annotations
@@ -125,8 +125,17 @@ class Gemm:
         Results are consumed in pairs of column blocks.
     """
 
-    def __init__(self, out: Emitter, banks: Banks, shape: PassPlan, tensor: str, segments: list[Segments],
-                 k_ranges: list[tuple[int, int]], *, paired: bool = False) -> None:
+    def __init__(
+        self,
+        out: Emitter,
+        banks: Banks,
+        shape: PassPlan,
+        tensor: str,
+        segments: list[Segments],
+        k_ranges: list[tuple[int, int]],
+        *,
+        paired: bool = False,
+    ) -> None:
         self.out = out
         self.core = out.params.core
         self.shape = shape
@@ -139,7 +148,9 @@ class Gemm:
             total = width(segments[pu]) if k > 0 else 0
             for start in range(0, total, self.columns):
                 part = cut(segments[pu], start, self.columns)
-                tiles.append(Tile(shape.flow, shape.group, shape.split, shape.contiguous, width(part), k, k_start, part))
+                tiles.append(
+                    Tile(shape.flow, shape.group, shape.split, shape.contiguous, width(part), k, k_start, part)
+                )
             self.tiles.append(tuple(tiles))
         self.rows = [banks.stream(tensor, pu, tiles) if tiles else 0 for pu, tiles in enumerate(self.tiles)]
 
@@ -148,11 +159,19 @@ class Gemm:
         for pu, tiles in enumerate(self.tiles):
             if tiles:
                 counts = strip_counts(tiles, self.core)
-                self.out.emit(pu, MOVE, STREAM, row=self.rows[pu], table=self.out.table(counts), traffic=WEIGHT,
-                              bytes=sum(useful_bytes(t) for t in tiles))
+                self.out.emit(
+                    pu,
+                    MOVE,
+                    STREAM,
+                    row=self.rows[pu],
+                    table=self.out.table(counts),
+                    traffic=WEIGHT,
+                    bytes=sum(useful_bytes(t) for t in tiles),
+                )
 
-    def passes(self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]], partial: PartialSpace,
-               consume: Consume) -> list[Event | None]:
+    def passes(
+        self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]], partial: PartialSpace, consume: Consume
+    ) -> list[Event | None]:
         """Emit the passes and their consumers; return the last consumer's event of every PU.
 
         Parameters
@@ -182,9 +201,15 @@ class Gemm:
                 partial.read_by(pu, turn, event)
         return last
 
-
-    def passes_into(self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]], target: int, ld: int,
-                    free: list[list[Event | None]]) -> list[Event | None]:
+    def passes_into(
+        self,
+        m: int,
+        a: list[tuple[int, int]],
+        ready: list[list[Event | None]],
+        target: int,
+        ld: int,
+        free: list[list[Event | None]],
+    ) -> list[Event | None]:
         """Emit passes that write one plane straight into [m, all columns] at `target`; return the last one's event.
 
         Parameters
@@ -205,20 +230,67 @@ class Gemm:
                 last[pu] = self._pass(pu, waits, m, tile, a[pu], target + i * self.columns * 4, ld, 1, 0)
         return last
 
-    def _pass(self, pu: int, waits: list[Event | None], m: int, tile: Tile, a: tuple[int, int], address: int, ld: int,
-              planes: int, plane_ld: int) -> Event:
+    def _pass(
+        self,
+        pu: int,
+        waits: list[Event | None],
+        m: int,
+        tile: Tile,
+        a: tuple[int, int],
+        address: int,
+        ld: int,
+        planes: int,
+        plane_ld: int,
+    ) -> Event:
         shape = self.shape
-        return self.out.emit(pu, ARRAY, PASS, waits, operator=self.operator, flow=shape.flow, group=shape.group,
-                             split=shape.split, contiguous=shape.contiguous, m=m, n=tile.n, k=tile.k, a=a[0], a_ld=a[1],
-                             out=address, out_ld=ld, planes=planes, plane_ld=plane_ld)
+        return self.out.emit(
+            pu,
+            ARRAY,
+            PASS,
+            waits,
+            operator=self.operator,
+            flow=shape.flow,
+            group=shape.group,
+            split=shape.split,
+            contiguous=shape.contiguous,
+            m=m,
+            n=tile.n,
+            k=tile.k,
+            a=a[0],
+            a_ld=a[1],
+            out=address,
+            out_ld=ld,
+            planes=planes,
+            plane_ld=plane_ld,
+        )
 
 
-def reduce_chunk(out: Emitter, pu: int, m: int, chunk: Chunk, target: int, ld: int, *, fp32: bool = False,
-                 waits: list[Event | None] | None = None) -> Event:
+def reduce_chunk(
+    out: Emitter,
+    pu: int,
+    m: int,
+    chunk: Chunk,
+    target: int,
+    ld: int,
+    *,
+    fp32: bool = False,
+    waits: list[Event | None] | None = None,
+) -> Event:
     """Add the planes of a chunk into [m, columns] at `target`, in FP16 or FP32."""
-    return out.vector(pu, V_REDUCE, m, chunk.columns, [chunk.ready, *(waits or [])], a=chunk.address, a_ld=chunk.ld,
-                      planes=chunk.planes, plane_ld=chunk.plane_ld, out=target, out_ld=ld,
-                      flags=F_OUT_FP32 if fp32 else 0)
+    return out.vector(
+        pu,
+        V_REDUCE,
+        m,
+        chunk.columns,
+        [chunk.ready, *(waits or [])],
+        a=chunk.address,
+        a_ld=chunk.ld,
+        planes=chunk.planes,
+        plane_ld=chunk.plane_ld,
+        out=target,
+        out_ld=ld,
+        flags=F_OUT_FP32 if fp32 else 0,
+    )
 
 
 def balanced(count: int, pus: int) -> list[tuple[int, int]]:

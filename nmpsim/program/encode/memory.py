@@ -15,8 +15,9 @@ from nmpsim.spec.params import CoreParams, MachineParams
 
 
 @lru_cache(maxsize=4096)
-def _beats(core: CoreParams, flow: int, group: int, split: int, contiguous: int, n: int, k: int,
-           strip: int) -> NDArray[np.int64]:
+def _beats(
+    core: CoreParams, flow: int, group: int, split: int, contiguous: int, n: int, k: int, strip: int
+) -> NDArray[np.int64]:
     return beats_of(Tile(flow, group, split, contiguous, n, k, 0, ()), core, strip)
 
 
@@ -101,10 +102,13 @@ class Banks:
         most = first_row + max(sum(t) for t in self.taken)
         if most > dram.rows:
             row_bytes = dram.columns * dram.column_bytes * dram.banks * self.params.pus
-            fault = Fault("DRAM capacity", f"{most} rows per bank ({most * row_bytes / 1e9:.2f} GB)",
-                          f"{dram.rows} rows ({dram.rows * row_bytes / 1e9:.2f} GB)",
-                          f"{(most - dram.rows) * row_bytes / 1e9:.2f} GB too much: simulate fewer layers (--layers), a "
-                          "smaller batch or context")
+            fault = Fault(
+                "DRAM capacity",
+                f"{most} rows per bank ({most * row_bytes / 1e9:.2f} GB)",
+                f"{dram.rows} rows ({dram.rows * row_bytes / 1e9:.2f} GB)",
+                f"{(most - dram.rows) * row_bytes / 1e9:.2f} GB too much: simulate fewer layers (--layers), a "
+                "smaller batch or context",
+            )
             raise InfeasibleError("the model does not fit into the stack", [fault])
         images = [replace(i, row=i.row + offsets[i.pu][area]) for area in (WEIGHTS, CACHE) for i in self.images[area]]
         return offsets, images
@@ -155,6 +159,10 @@ class Buffer:
         if need > self.capacity:
             largest = sorted(self.regions.items(), key=lambda item: -item[1][1])[:6]
             words = ", ".join(f"{name} {size}" for name, (_, size) in largest)
-            fault = Fault("core.buffer", f"{need} bytes needed ({words} ...)", f"at most {self.capacity} bytes",
-                          f"{need - self.capacity} bytes too much: a smaller batch or context, or a larger core.buffer.bytes")
+            fault = Fault(
+                "core.buffer",
+                f"{need} bytes needed ({words} ...)",
+                f"at most {self.capacity} bytes",
+                f"{need - self.capacity} bytes too much: a smaller batch or context, or a larger core.buffer.bytes",
+            )
             raise InfeasibleError("the buffer is too small for the plain schedule", [fault])

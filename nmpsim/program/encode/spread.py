@@ -50,8 +50,10 @@ class Sliced:
         """What each PU contributes to an all-gather."""
         if self.regions is not None:
             return self.regions
-        return [[Region(self.address + first * 2, m, number * 2, self.ld)] if number else []
-                for first, number in self.shares]
+        return [
+            [Region(self.address + first * 2, m, number * 2, self.ld)] if number else []
+            for first, number in self.shares
+        ]
 
 
 @dataclass
@@ -110,8 +112,18 @@ class Spread:
         reduction.free = [[[] for _ in range(out.pus)] for _ in range(2)]
         reduction.complete = [[] for _ in range(out.pus)]
 
-    def run(self, operator: int, plan: GemmPlan, tensor: str, m: int, a: Sliced, segments: list[Segments],
-            consume: Consume, *, paired: bool = False) -> list[Event | None]:
+    def run(
+        self,
+        operator: int,
+        plan: GemmPlan,
+        tensor: str,
+        m: int,
+        a: Sliced,
+        segments: list[Segments],
+        consume: Consume,
+        *,
+        paired: bool = False,
+    ) -> list[Event | None]:
         """Emit one GEMM; return the last consumer's event of every PU.
 
         Parameters
@@ -142,8 +154,18 @@ class Spread:
             return gemm.passes(m, [(a.address, a.ld)] * self.out.pus, ready, self.partial, consume)
         return self._over_k(operator, plan, tensor, m, a, segments, consume, paired=paired)
 
-    def _over_k(self, operator: int, plan: GemmPlan, tensor: str, m: int, a: Sliced, segments: list[Segments],
-                consume: Consume, *, paired: bool) -> list[Event | None]:
+    def _over_k(
+        self,
+        operator: int,
+        plan: GemmPlan,
+        tensor: str,
+        m: int,
+        a: Sliced,
+        segments: list[Segments],
+        consume: Consume,
+        *,
+        paired: bool,
+    ) -> list[Event | None]:
         """Passes of a chunk are emitted before the reduction of the chunk before it, so that the array runs ahead."""
         out = self.out
         last: list[Event | None] = [None] * out.pus
@@ -160,8 +182,9 @@ class Spread:
             self._reduce(waiting, m, consume, last)
         return last
 
-    def _multiply(self, plan: GemmPlan, tensor: str, m: int, a: Sliced, parts: list[Segments], start: int, *,
-                  paired: bool) -> PartialChunk:
+    def _multiply(
+        self, plan: GemmPlan, tensor: str, m: int, a: Sliced, parts: list[Segments], start: int, *, paired: bool
+    ) -> PartialChunk:
         """Emit stream and passes of one chunk; its partial sums over the PU's rows of B go to the next space."""
         out, space = self.out, self.reduction
         pieces = []

@@ -11,7 +11,16 @@ from nmpsim.program.encode.attention import Attention, fp32_bits
 from nmpsim.program.encode.collective import Region, all_gather, to_all
 from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.encode.experts import Experts
-from nmpsim.program.encode.gemm import Chunk, Consume, PartialSpace, Segments, balanced, column_shares, partial_bytes, reduce_chunk
+from nmpsim.program.encode.gemm import (
+    Chunk,
+    Consume,
+    PartialSpace,
+    Segments,
+    balanced,
+    column_shares,
+    partial_bytes,
+    reduce_chunk,
+)
 from nmpsim.program.encode.memory import WEIGHTS, Banks, Buffer
 from nmpsim.program.encode.spread import Reduction, Sliced, Spread, reduction_bytes
 from nmpsim.program.isa import (
@@ -98,14 +107,17 @@ class StepEncoder:
         self.qkv_ld = heads * model.head_dim * 2
         self.qkv = take("q, k, v slice", m * self.qkv_ld, "attention")
         self.attention_out = take("attention output", m * model.heads * model.head_dim * 2, "attention")
-        self.attention = Attention(self.out, self.banks, self.buffer, model, m, self.graph.context,
-                                   self.schedule.attention, self.attention_out)
-        over_k_qkv = any(p.over == OVER_K and self.graph.operators[i].kind is OperatorKind.QKV
-                         for i, p in self.schedule.gemm.items())
+        self.attention = Attention(
+            self.out, self.banks, self.buffer, model, m, self.graph.context, self.schedule.attention, self.attention_out
+        )
+        over_k_qkv = any(
+            p.over == OVER_K and self.graph.operators[i].kind is OperatorKind.QKV for i, p in self.schedule.gemm.items()
+        )
         phase = "" if over_k_qkv else "ffn"
         spaces = [(take(f"reduction {i}", most[0], phase), take(f"landing {i}", most[1], phase)) for i in range(2)]
-        self.spread = Spread(self.out, self.banks, self.partial,
-                             Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1])))
+        self.spread = Spread(
+            self.out, self.banks, self.partial, Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1]))
+        )
         self.h_ld = model.ffn * 2 if self.gathers_ffn() else max(n for _, n in self.ffn) * 2
         size = max(1, self._ffn_rows()) * self.h_ld
         self.h_spaces = [take(f"ffn slice {i}", size, "ffn") for i in range(2 if model.experts else 1)]
@@ -114,8 +126,10 @@ class StepEncoder:
         self.buffer.check()
 
     def gathers_ffn(self) -> bool:
-        return any(p.over != OVER_K for i, p in self.schedule.gemm.items()
-                   if self.graph.operators[i].kind is OperatorKind.DOWN)
+        """Whether the down projection is spread over N, so that every PU needs all of its input."""
+        return any(
+            p.over != OVER_K for i, p in self.schedule.gemm.items() if self.graph.operators[i].kind is OperatorKind.DOWN
+        )
 
     def _ffn_rows(self) -> int:
         return max((o.m for o in self.graph.operators if o.kind is OperatorKind.GATE_UP), default=1)
@@ -172,8 +186,12 @@ class StepEncoder:
         self.out.operator = operator
         per_row = dram.columns // self.beats
         if per_row == 0:
-            fault = Fault("placement of the embedding", f"{self.beats} beats per PU and token",
-                          f"at most {dram.columns} (one row)", "use more PUs or a chip with longer rows")
+            fault = Fault(
+                "placement of the embedding",
+                f"{self.beats} beats per PU and token",
+                f"at most {dram.columns} (one row)",
+                "use more PUs or a chip with longer rows",
+            )
             raise InfeasibleError("an embedding row does not fit", [fault])
         ready: Ready = []
         for pu, (first, number) in enumerate(self.hidden):
@@ -184,9 +202,21 @@ class StepEncoder:
                 row, column = start + place // per_row, place % per_row * self.beats
                 beats = -(-number * 2 // dram.column_bytes)
                 if beats:
-                    done = self.out.emit(pu, MOVE, LOAD, bank=bank, row=row, column=column, beats=beats,
-                                         out=self.x + b * self.x_ld, traffic=EMBEDDING, bytes=number * 2)
-                    self.banks.images[WEIGHTS].append(BeatImage("embedding", pu, bank, row, column, beats, token, first, number))
+                    done = self.out.emit(
+                        pu,
+                        MOVE,
+                        LOAD,
+                        bank=bank,
+                        row=row,
+                        column=column,
+                        beats=beats,
+                        out=self.x + b * self.x_ld,
+                        traffic=EMBEDDING,
+                        bytes=number * 2,
+                    )
+                    self.banks.images[WEIGHTS].append(
+                        BeatImage("embedding", pu, bank, row, column, beats, token, first, number)
+                    )
             ready.append([done])
         return ready
 
@@ -200,9 +230,22 @@ class StepEncoder:
             if beats:
                 row = self.banks.rows(pu, 1)
                 bank = row % dram.banks
-                done = self.out.emit(pu, MOVE, LOAD, waits[pu], bank=bank, row=row, column=0, beats=beats, out=target,
-                                     traffic=CONSTANT, bytes=number * size)
-                self.banks.images[WEIGHTS].append(BeatImage(tensor, pu, bank, row, 0, beats, 0, first, number, fp32=size == 4))
+                done = self.out.emit(
+                    pu,
+                    MOVE,
+                    LOAD,
+                    waits[pu],
+                    bank=bank,
+                    row=row,
+                    column=0,
+                    beats=beats,
+                    out=target,
+                    traffic=CONSTANT,
+                    bytes=number * size,
+                )
+                self.banks.images[WEIGHTS].append(
+                    BeatImage(tensor, pu, bank, row, 0, beats, 0, first, number, fp32=size == 4)
+                )
             ready.append([done])
         return ready
 
@@ -221,9 +264,27 @@ class StepEncoder:
         eps = out.table([fp32_bits(self.model.rms_eps)])
         for pu, (first, number) in enumerate(self.hidden):
             waits = [*sums[pu], *came[pu], *gain[pu]]
-            normed.append([out.vector(pu, V_NORM, m, number, waits, a=self.x, a_ld=self.x_ld, b=self.gain[turn],
-                                      c=self.stats[turn], planes=self.pus, plane_ld=m * 4, imm=self.model.hidden,
-                                      table=eps, out=self.y + first * 2, out_ld=self.y_ld)])
+            normed.append(
+                [
+                    out.vector(
+                        pu,
+                        V_NORM,
+                        m,
+                        number,
+                        waits,
+                        a=self.x,
+                        a_ld=self.x_ld,
+                        b=self.gain[turn],
+                        c=self.stats[turn],
+                        planes=self.pus,
+                        plane_ld=m * 4,
+                        imm=self.model.hidden,
+                        table=eps,
+                        out=self.y + first * 2,
+                        out_ld=self.y_ld,
+                    )
+                ]
+            )
         return Sliced(self.y, self.y_ld, self.hidden, normed)
 
     def qkv_and_rope(self, layer: int, normed: Sliced, rope: Ready) -> Ready:
@@ -235,8 +296,9 @@ class StepEncoder:
         def keep(pu: int, chunk: Chunk) -> Event:
             return reduce_chunk(out, pu, m, chunk, self.qkv + chunk.start * 2, self.qkv_ld)
 
-        done = self.spread.run(index, self.schedule.gemm[index], f"layers.{layer}.qkv", m, normed,
-                               self.segments(OperatorKind.QKV), keep)
+        done = self.spread.run(
+            index, self.schedule.gemm[index], f"layers.{layer}.qkv", m, normed, self.segments(OperatorKind.QKV), keep
+        )
         out.operator = self.index[f"layer{layer}.rope"]
         heads: list[tuple[str, int, int, int]] = []
         rotated: list[Event | None] = []
@@ -247,8 +309,19 @@ class StepEncoder:
                 if kind == "v":
                     continue
                 at = self.qkv + i * width * 2
-                event = out.vector(pu, V_ROPE, m, width, [event, *rope[pu]], a=at, a_ld=self.qkv_ld, b=self.rope_at,
-                                   imm=width, out=at, out_ld=self.qkv_ld)
+                event = out.vector(
+                    pu,
+                    V_ROPE,
+                    m,
+                    width,
+                    [event, *rope[pu]],
+                    a=at,
+                    a_ld=self.qkv_ld,
+                    b=self.rope_at,
+                    imm=width,
+                    out=at,
+                    out_ld=self.qkv_ld,
+                )
             rotated.append(event)
         return self.attention.exchange(heads, self.qkv_ld, rotated)
 
@@ -258,9 +331,22 @@ class StepEncoder:
         def add(pu: int, chunk: Chunk) -> Event:
             self.out.operator = operator
             at = self.x + chunk.start * 2
-            return self.out.vector(pu, V_REDUCE, self.m, chunk.columns, [chunk.ready], a=chunk.address, a_ld=chunk.ld,
-                                   planes=chunk.planes, plane_ld=chunk.plane_ld, c=at, c_ld=self.x_ld, out=at,
-                                   out_ld=self.x_ld, flags=F_RESIDUAL)
+            return self.out.vector(
+                pu,
+                V_REDUCE,
+                self.m,
+                chunk.columns,
+                [chunk.ready],
+                a=chunk.address,
+                a_ld=chunk.ld,
+                planes=chunk.planes,
+                plane_ld=chunk.plane_ld,
+                c=at,
+                c_ld=self.x_ld,
+                out=at,
+                out_ld=self.x_ld,
+                flags=F_RESIDUAL,
+            )
 
         return add
 
@@ -276,10 +362,21 @@ class StepEncoder:
             while done < chunk.columns:
                 size = min(columns, (chunk.columns - done) // 2)
                 local = (chunk.start + done) // 2
-                event = self.out.vector(pu, V_SWIGLU, m, size, [chunk.ready, *waits[pu]],
-                                        a=chunk.address + done * 4, a_ld=chunk.ld,
-                                        b=chunk.address + (done + size) * 4, b_ld=chunk.ld, planes=chunk.planes,
-                                        plane_ld=chunk.plane_ld, out=self.h + offset[pu] + local * 2, out_ld=self.h_ld)
+                event = self.out.vector(
+                    pu,
+                    V_SWIGLU,
+                    m,
+                    size,
+                    [chunk.ready, *waits[pu]],
+                    a=chunk.address + done * 4,
+                    a_ld=chunk.ld,
+                    b=chunk.address + (done + size) * 4,
+                    b_ld=chunk.ld,
+                    planes=chunk.planes,
+                    plane_ld=chunk.plane_ld,
+                    out=self.h + offset[pu] + local * 2,
+                    out_ld=self.h_ld,
+                )
                 done += 2 * size
             return event
 
@@ -293,26 +390,47 @@ class StepEncoder:
         numbers = {k: self.index[name + k] for k in ("kv_append", "score", "softmax", "value")}
         regions, done = self.attention.encode_layer(layer, numbers, heads)
         width = self.model.heads * self.model.head_dim
-        gathered = Sliced(self.attention_out, width * 2, [(0, width if p == 0 else 0) for p in range(self.pus)], done,
-                          regions)
+        gathered = Sliced(
+            self.attention_out, width * 2, [(0, width if p == 0 else 0) for p in range(self.pus)], done, regions
+        )
         index = self.index[name + "attn_out"]
         first, second = self._residual_names(layer)
-        added = self.spread.run(index, self.schedule.gemm[index], f"layers.{layer}.attn_out", self.m, gathered,
-                                self.segments(OperatorKind.ATTN_OUT), self.residual(self.index[first]))
+        added = self.spread.run(
+            index,
+            self.schedule.gemm[index],
+            f"layers.{layer}.attn_out",
+            self.m,
+            gathered,
+            self.segments(OperatorKind.ATTN_OUT),
+            self.residual(self.index[first]),
+        )
         merged = [[a, *r] for a, r in zip(added, ready, strict=True)]
         normed = self.norm(self.index[self._norm_names(layer)[1]], f"layers.{layer}.norm2", merged)
         if self.experts is not None:
             return self.experts.encode_layer(layer, normed, self.index[second])
         index = self.index[name + "gate_up"]
-        activated = self.spread.run(index, self.schedule.gemm[index], f"layers.{layer}.gate_up", self.m, normed,
-                                    self.segments(OperatorKind.GATE_UP),
-                                    self.swiglu(self.index[name + "activation"], self.m, [[]] * self.pus),
-                                    paired=True)
+        activated = self.spread.run(
+            index,
+            self.schedule.gemm[index],
+            f"layers.{layer}.gate_up",
+            self.m,
+            normed,
+            self.segments(OperatorKind.GATE_UP),
+            self.swiglu(self.index[name + "activation"], self.m, [[]] * self.pus),
+            paired=True,
+        )
         index = self.index[name + "down"]
         out.operator = index
         h = self.sliced_ffn([[a] for a in activated])
-        added = self.spread.run(index, self.schedule.gemm[index], f"layers.{layer}.down", self.m, h,
-                                self.segments(OperatorKind.DOWN), self.residual(self.index[second]))
+        added = self.spread.run(
+            index,
+            self.schedule.gemm[index],
+            f"layers.{layer}.down",
+            self.m,
+            h,
+            self.segments(OperatorKind.DOWN),
+            self.residual(self.index[second]),
+        )
         return [[a, *r] for a, r in zip(added, merged, strict=True)]
 
     def _norm_names(self, layer: int) -> tuple[str, str]:
@@ -334,13 +452,25 @@ class StepEncoder:
 
         def best(pu: int, chunk: Chunk) -> Event:
             out.operator = sampling
-            found[pu] = event = out.vector(pu, V_ARGMAX, m, chunk.columns, [chunk.ready, found[pu]], a=chunk.address, a_ld=chunk.ld,
-                                   planes=chunk.planes, plane_ld=chunk.plane_ld, imm=self.vocab[pu][0] + chunk.start,
-                                   out=own[pu], flags=F_FIRST if chunk.start == 0 else 0)
+            found[pu] = event = out.vector(
+                pu,
+                V_ARGMAX,
+                m,
+                chunk.columns,
+                [chunk.ready, found[pu]],
+                a=chunk.address,
+                a_ld=chunk.ld,
+                planes=chunk.planes,
+                plane_ld=chunk.plane_ld,
+                imm=self.vocab[pu][0] + chunk.start,
+                out=own[pu],
+                flags=F_FIRST if chunk.start == 0 else 0,
+            )
             return event
 
-        done = self.spread.run(index, self.schedule.gemm[index], "lm_head", m, normed,
-                               self.segments(OperatorKind.LM_HEAD), best)
+        done = self.spread.run(
+            index, self.schedule.gemm[index], "lm_head", m, normed, self.segments(OperatorKind.LM_HEAD), best
+        )
         out.operator = sampling
         waits: list[Event | None] = [done[0]]
         parts = [pu for pu in range(self.pus) if done[pu] is not None]
@@ -348,8 +478,17 @@ class StepEncoder:
             if pu:
                 _, there = out.send(pu, 0, [done[pu]], common=turn, size=m * 8, source=own[pu], target=own[pu])
                 waits.append(there)
-        out.vector(0, V_ARGMAX_MERGE, m, 1, waits, a=self.best, planes=len(parts), plane_ld=m * 8,
-                   out=self.best + self.pus * m * 8)
+        out.vector(
+            0,
+            V_ARGMAX_MERGE,
+            m,
+            1,
+            waits,
+            a=self.best,
+            planes=len(parts),
+            plane_ld=m * 8,
+            out=self.best + self.pus * m * 8,
+        )
 
     def encode(self) -> Program:
         """Emit everything and return the program.
@@ -370,14 +509,31 @@ class StepEncoder:
         self.head(ready)
         offsets, images = self.banks.settle(self.schedule.fill, self.schedule.first_row)
         operators = tuple(
-            ProgramOperator(o.name, str(o.kind), o.layer, o.macs, o.weight_bytes, o.kv_read_bytes, o.vector_elements,
-                            str(self.schedule.gemm.get(i, "")))
+            ProgramOperator(
+                o.name,
+                str(o.kind),
+                o.layer,
+                o.macs,
+                o.weight_bytes,
+                o.kv_read_bytes,
+                o.vector_elements,
+                str(self.schedule.gemm.get(i, "")),
+            )
             for i, o in enumerate(self.graph.operators)
         )
-        results = {"tokens": (0, self.best + self.pus * self.m * 8, self.m, 2, 8, True),
-                   "residual": (-1, self.x, self.m, max(n for _, n in self.hidden), self.x_ld, False)}
-        return Program(self.schedule.chip, self.out.streams(offsets), self.out.tables(), operators, tuple(images),
-                       dict(self.buffer.regions), results)
+        results = {
+            "tokens": (0, self.best + self.pus * self.m * 8, self.m, 2, 8, True),
+            "residual": (-1, self.x, self.m, max(n for _, n in self.hidden), self.x_ld, False),
+        }
+        return Program(
+            self.schedule.chip,
+            self.out.streams(offsets),
+            self.out.tables(),
+            operators,
+            tuple(images),
+            dict(self.buffer.regions),
+            results,
+        )
 
 
 def _two(names: list[str]) -> tuple[str, str]:
