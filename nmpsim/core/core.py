@@ -265,4 +265,3 @@ def settle_core(c, now, state):
         actor.since = now
 
 
-__all__ = ["QUEUE_EMPTY", "SEND_CCW", "settle_core", "step_core"]

@@ -268,4 +268,3 @@ def _named(row: NDArray[np.int64], names: tuple[str, ...], unit: int) -> dict[st
     return {name: int(value) // unit for name, value in zip(names, row, strict=True) if value}
 
 
-__all__ = ["Any", "Simulation"]

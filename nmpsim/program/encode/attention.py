@@ -11,27 +11,25 @@ output     planes added and divided; with split sequences the parts go to the ow
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
-from nmpsim.program.beats import Tile, useful_bytes
+from nmpsim.program.beats import useful_bytes
 from nmpsim.program.encode.collective import Region
 from nmpsim.program.encode.emitter import Emitter, Event
-from nmpsim.program.encode.gemm import balanced, planes_of
-from nmpsim.program.encode.memory import CACHE, Banks, Buffer, beats_in_strip, strip_counts
+from nmpsim.program.encode.gemm import planes_of
+from nmpsim.program.encode.memory import Banks, Buffer, strip_counts
+from nmpsim.program.encode.tasks import Places, Task, Tasks
 from nmpsim.program.isa import (
     ARRAY,
     F_OUT_FP32,
     KV,
     MOVE,
     PASS,
-    STORE,
     STREAM,
     V_ATTENTION_OUT,
     V_COMBINE_PARTS,
     V_COPY,
     V_SOFTMAX,
 )
-from nmpsim.program.program import BeatImage
 from nmpsim.program.schedule import AttentionPlan, PassPlan
 from nmpsim.workload import Model
 
@@ -42,36 +40,12 @@ PARTS = 3
 """Shared semaphore that counts results of sequence parts."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """One sequence, one KV head, one part: its tokens, its PU and its position there."""
-
-    batch: int
-    head: int
-    part: int
-    start: int
-    tokens: int
-    pu: int
-    slot: int
-
-
-def make_tasks(model: Model, batch: int, context: int, parts: int, pus: int) -> list[Task]:
-    """Spread the tasks over the PUs, head by head, sequence by sequence, part by part."""
-    ranges = [r for r in balanced(context, parts) if r[1] > 0]
-    keys = [(g, b, r) for g in range(model.kv_heads) for b in range(batch) for r in range(len(ranges))]
-    tasks = []
-    for pu, (first, count) in enumerate(balanced(len(keys), pus)):
-        for slot, (g, b, r) in enumerate(keys[first : first + count]):
-            tasks.append(Task(b, g, r, *ranges[r], pu, slot))
-    return tasks
-
-
 def fp32_bits(x: float) -> int:
     """Bits of an FP32 number."""
     return int(struct.unpack("<I", struct.pack("<f", x))[0])
 
 
-class Attention:
+class Attention(Tasks):
     """Buffer regions, tasks and cached rows of attention; `encode_layer` emits one layer.
 
     Parameters
@@ -98,20 +72,15 @@ class Attention:
         plan: AttentionPlan,
         output: int,
     ) -> None:
-        self.out, self.banks, self.model, self.plan = out, banks, model, plan
-        self.core, self.output = out.params.core, output
+        super().__init__(out, banks, model, batch, context, plan)
+        self.output = output
         self.group = model.heads // model.kv_heads
         self.output_ld = model.heads * model.head_dim * 2
-        self.tasks = make_tasks(model, batch, context, plan.parts, out.pus)
-        self.by_pu = [[t for t in self.tasks if t.pu == pu] for pu in range(out.pus)]
-        self.parts = 1 + max(t.part for t in self.tasks)
-        self.context = context
-        self.owners = {(t.head, t.batch): t for t in self.tasks if t.part == self.parts - 1}
         beat = out.params.dram.column_bytes
         self.blocks = -(-model.head_dim // self.core.columns)
         self.row = self.blocks * beat
         most = max(len(tasks) for tasks in self.by_pu)
-        tokens = max(t.tokens for t in self.tasks)
+        tokens = max(t.tokens for t in self.all)
         self.q = buffer.take("q of the tasks", most * self.group * self.row, "attention")
         self.k = buffer.take("new k of the tasks", most * self.row, "attention")
         self.v = buffer.take("new v of the tasks", most * self.row, "attention")
@@ -129,96 +98,6 @@ class Attention:
         size = self.planes * self.group * self.blocks * self.core.columns * 4
         self.partial = [buffer.take(f"value planes {i}", size, "attention") for i in range(2)]
         self.scale = out.table([fp32_bits(model.head_dim**-0.5)])
-
-    def place(self, layer: int) -> dict[tuple[int, str], tuple[int, Tile]]:
-        """Give the cached K and V of a layer their rows; returns (task index, "k" or "v") -> (row, tile)."""
-        places = {}
-        width = self.model.head_dim
-        for index, task in enumerate(self.tasks):
-            for name, plan in (("k", self.plan.score), ("v", self.plan.value)):
-                shift = self._shift(task)
-                if name == "k":
-                    parts = ((task.start + shift, task.tokens - shift), (task.start, shift))
-                    tile = Tile(
-                        plan.flow,
-                        plan.group,
-                        plan.split,
-                        plan.contiguous,
-                        task.tokens,
-                        width,
-                        0,
-                        tuple(part for part in parts if part[1]),
-                    )
-                else:
-                    tile = Tile(
-                        plan.flow,
-                        plan.group,
-                        plan.split,
-                        plan.contiguous,
-                        width,
-                        task.tokens,
-                        task.start,
-                        ((0, width),),
-                        shift,
-                    )
-                tensor = f"layers.{layer}.{name}.{task.batch}.{task.head}"
-                places[index, name] = (self.banks.stream(tensor, task.pu, (tile,), CACHE), tile)
-        return places
-
-    def _shift(self, task: Task) -> int:
-        """Rotate the tokens of a task by its slot, so that the new tokens of a PU's tasks fall into different banks."""
-        return task.slot % min(self.core.strips, task.tokens)
-
-    def _append(
-        self,
-        layer: int,
-        index: int,
-        task: Task,
-        places: dict[tuple[int, str], tuple[int, Tile]],
-        ready: list[Event | None],
-    ) -> Event | None:
-        """Store the new token's K and V of a task that owns the end of its sequence."""
-        stored = None
-        columns = self.out.params.dram.columns
-        for name, source in (("k", self.k), ("v", self.v)):
-            row, tile = places[index, name]
-            local = task.tokens - 1 - self._shift(task)
-            for strip in range(self.core.strips):
-                beats = beats_in_strip(tile, self.core, strip)
-                for position in (beats[:, 0] == local).nonzero()[0]:
-                    block = int(beats[position, 1])
-                    at, column = row + int(position) // columns, int(position) % columns
-                    useful = min(self.core.columns, self.model.head_dim - block * self.core.columns)
-                    beat = self.out.params.dram.column_bytes
-                    stored = self.out.emit(
-                        task.pu,
-                        MOVE,
-                        STORE,
-                        ready,
-                        bank=strip,
-                        row=at,
-                        column=column,
-                        beats=1,
-                        a=source + task.slot * self.row + block * beat,
-                        traffic=KV,
-                        bytes=useful * 2,
-                    )
-                    tensor = f"layers.{layer}.{name}.{task.batch}.{task.head}"
-                    self.banks.images[CACHE].append(
-                        BeatImage(
-                            tensor,
-                            task.pu,
-                            strip,
-                            at,
-                            column,
-                            1,
-                            self.context - 1,
-                            block * self.core.columns,
-                            useful,
-                            written=True,
-                        )
-                    )
-        return stored
 
     def exchange(
         self, heads: list[tuple[str, int, int, int]], ld: int, ready: list[Event | None]
@@ -244,7 +123,7 @@ class Attention:
         done: list[dict[int, int]] = [{} for _ in range(out.pus)]
         for kind, head, source, address in heads:
             kv_head = head // self.group if kind == "q" else head
-            for runs in self._runs(kv_head, appended=kind != "q"):
+            for runs in self.runs(kv_head, appended=kind != "q"):
                 first = runs[0]
                 start = address + first.batch * ld
                 if kind == "q":
@@ -280,21 +159,7 @@ class Attention:
                 done[first.pu][event.semaphore] = event.value
         return [[Event(s, c) for s, c in d.items()] for d in done]
 
-    def _runs(self, head: int, *, appended: bool) -> list[list[Task]]:
-        """Tasks of a KV head as runs with consecutive sequences and slots on one PU."""
-        tasks = [t for t in self.tasks if t.head == head and (not appended or t.part == self.parts - 1)]
-        runs: list[list[Task]] = []
-        for task in tasks:
-            before = runs[-1][-1] if runs else None
-            if before and before.pu == task.pu and (before.batch + 1, before.slot + 1) == (task.batch, task.slot):
-                runs[-1].append(task)
-            else:
-                runs.append([task])
-        return runs
-
-    def _stream(
-        self, pu: int, places: dict[tuple[int, str], tuple[int, Tile]], index: int, name: str, operator: int
-    ) -> None:
+    def _stream(self, pu: int, places: Places, index: int, name: str, operator: int) -> None:
         row, tile = places[index, name]
         counts = self.out.table(strip_counts((tile,), self.core))
         self.out.emit(pu, MOVE, STREAM, operator=operator, row=row, table=counts, traffic=KV, bytes=useful_bytes(tile))
@@ -334,17 +199,17 @@ class Attention:
             When it stands.
         """
         places = self.place(layer)
-        numbers = {task: i for i, task in enumerate(self.tasks)}
         arrived: list[dict[int, int]] = [{} for _ in range(self.out.pus)]
         last: list[Event | None] = [None] * self.out.pus
         for pu, tasks in enumerate(self.by_pu):
             self.out.operator = operators["kv_append"]
             for task in tasks:
                 if task.part == self.parts - 1:
-                    self._append(layer, numbers[task], task, places, ready[pu])
+                    sources = self.k + task.slot * self.row, self.v + task.slot * self.row
+                    self.append(layer, task, places, sources, ready[pu])
             for first in range(0, len(tasks), self.plan.together):
                 self._batch_of_tasks(
-                    pu, tasks[first : first + self.plan.together], numbers, places, operators, ready[pu], arrived, last
+                    pu, tasks[first : first + self.plan.together], places, operators, ready[pu], arrived, last
                 )
         if self.parts > 1:
             self.out.operator = operators["value"]
@@ -353,7 +218,7 @@ class Attention:
             [
                 self._region(run)
                 for g in range(self.model.kv_heads)
-                for run in self._runs(g, appended=True)
+                for run in self.runs(g, appended=True)
                 if run[0].pu == pu
             ]
             for pu in range(self.out.pus)
@@ -369,8 +234,7 @@ class Attention:
         self,
         pu: int,
         tasks: list[Task],
-        numbers: dict[Task, int],
-        places: dict[tuple[int, str], tuple[int, Tile]],
+        places: Places,
         operators: dict[str, int],
         ready: list[Event | None],
         arrived: list[dict[int, int]],
@@ -382,7 +246,7 @@ class Attention:
         free: list[Event | None] = [last[pu], last[pu]]
         for i, task in enumerate(tasks):
             out.operator = operators["score"]
-            self._stream(pu, places, numbers[task], "k", operators["score"])
+            self._stream(pu, places, self.number[task], "k", operators["score"])
             waits = [*ready, softmax[i - 2] if i >= 2 else last[pu]]
             scored = self._pass(
                 pu,
@@ -415,7 +279,7 @@ class Attention:
             )
         out.operator = operators["value"]
         for i, task in enumerate(tasks):
-            self._stream(pu, places, numbers[task], "v", operators["value"])
+            self._stream(pu, places, self.number[task], "v", operators["value"])
             ld = self.blocks * self.core.columns * 4
             valued = self._pass(
                 pu,

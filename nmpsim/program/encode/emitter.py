@@ -17,7 +17,6 @@ from nmpsim.program.isa import (
     SEND,
     SEND_CCW,
     SEND_CW,
-    UNITS,
     VECTOR,
     WAITS,
     arrival,
@@ -187,6 +186,3 @@ class Emitter:
     def tables(self) -> NDArray[np.int64]:
         """Return the table of integers; at least one element."""
         return np.array(self._tables or [0], np.int64)
-
-
-__all__ = ["MOVE", "UNITS", "Emitter", "Event"]

@@ -7,19 +7,13 @@ activations, sends its partial logits to all others, and routes on its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nmpsim.program.encode.collective import Region, to_all
 from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import Chunk, Gemm, Segments, reduce_chunk
+from nmpsim.program.encode.layout import Ready, StepLayout
 from nmpsim.program.encode.spread import Sliced
 from nmpsim.program.isa import F_A_FP32, F_ACCUMULATE, F_RESIDUAL, V_AXPY, V_COPY, V_REDUCE, V_ROUTE
 from nmpsim.workload import OperatorKind
-
-if TYPE_CHECKING:
-    from nmpsim.program.encode.step import StepEncoder
-
-Ready = list[list[Event | None]]
 
 
 class Experts:
@@ -27,11 +21,11 @@ class Experts:
 
     Parameters
     ----------
-    step : StepEncoder
+    step : StepLayout
         The step it belongs to; regions are taken in phase ``ffn``.
     """
 
-    def __init__(self, step: StepEncoder) -> None:
+    def __init__(self, step: StepLayout) -> None:
         self.step = step
         model, m, take = step.model, step.m, step.buffer.take
         most = max((o.m for o in step.graph.operators if o.kind is OperatorKind.GATHER), default=1)

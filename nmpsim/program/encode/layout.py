@@ -1,0 +1,192 @@
+"""Where the step's activations stand: shares of the PUs and regions of the buffer."""
+
+from __future__ import annotations
+
+from nmpsim.program.encode.attention import Attention
+from nmpsim.program.encode.collective import all_gather
+from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.encode.gemm import Chunk, Consume, PartialSpace, Segments, balanced, column_shares, partial_bytes
+from nmpsim.program.encode.memory import Banks, Buffer
+from nmpsim.program.encode.spread import Reduction, Sliced, Spread, reduction_bytes
+from nmpsim.program.isa import V_SWIGLU
+from nmpsim.program.schedule import OVER_K, Schedule
+from nmpsim.spec.params import MachineParams
+from nmpsim.workload import OperatorKind
+
+Ready = list[list[Event | None]]
+
+
+class StepLayout:
+    """Shares, regions and the emitters that use them, of one decode step.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    params : MachineParams
+        The chip the schedule was made for.
+    """
+
+    def __init__(self, schedule: Schedule, params: MachineParams) -> None:
+        graph = schedule.graph
+        self.schedule, self.params = schedule, params
+        self.graph, self.model, self.m = graph, graph.model, graph.batch
+        self.out = Emitter(params)
+        self.banks = Banks(params)
+        self.buffer = Buffer(params)
+        self.pus = params.pus
+        self.index = {operator.name: i for i, operator in enumerate(graph.operators)}
+        columns = params.core.columns
+        self.hidden = column_shares(self.model.hidden, columns, self.pus)
+        self.ffn = column_shares(self.model.ffn, columns, self.pus)
+        self.vocab = column_shares(self.model.vocab, columns, self.pus)
+        self.collectives = 0
+        self._lasting_regions()
+        self._attention_regions()
+        self._ffn_regions()
+
+    def _lasting_regions(self) -> None:
+        """Regions that live through the whole step."""
+        model, m, params, take = self.model, self.m, self.params, self.buffer.take
+        beat = params.dram.column_bytes
+        widest = max(n for _, n in self.hidden)
+        self.beats = -(-widest * 2 // beat)
+        self.x_ld = self.beats * beat
+        self.x = take("residual slice", m * self.x_ld)
+        self.y_ld = model.hidden * 2
+        self.y = take("normed activations", m * self.y_ld)
+        self.stats = [take(f"sums of squares {i}", self.pus * m * 4) for i in range(2)]
+        self.gain = [take(f"gain {i}", self.x_ld) for i in range(2)]
+        self.rope_at = take("rope table", -(-model.head_dim * 4 // beat) * beat)
+        self.best = take("best tokens", m * 8 * (self.pus + 1))
+        sizes = {1}
+        for i, plan in self.schedule.gemm.items():
+            operator = self.graph.operators[i]
+            paired = operator.kind is OperatorKind.GATE_UP
+            sizes.add(partial_bytes(params.core, plan.shape, operator.m, paired=paired))
+        self.partial = PartialSpace((take("partial sums 0", max(sizes)), take("partial sums 1", max(sizes))), self.pus)
+        if self._reduces(OperatorKind.QKV):
+            self._reduction_regions("")
+
+    def _attention_regions(self) -> None:
+        """Regions of attention."""
+        model, m, take = self.model, self.m, self.buffer.take
+        self.qkv_ld = max(len(h) for h in self.heads()) * model.head_dim * 2
+        self.qkv = take("q, k, v slice", m * self.qkv_ld, "attention")
+        self.attention_out = take("attention output", m * model.heads * model.head_dim * 2, "attention")
+        self.attention = Attention(
+            self.out, self.banks, self.buffer, model, m, self.graph.context, self.schedule.attention, self.attention_out
+        )
+
+    def _ffn_regions(self) -> None:
+        """Regions of the feed-forward network and of the LM head."""
+        if not self._reduces(OperatorKind.QKV):
+            self._reduction_regions("ffn")
+        self.h_ld = self.model.ffn * 2 if self.gathers_ffn() else max(n for _, n in self.ffn) * 2
+        rows = max((o.m for o in self.graph.operators if o.kind is OperatorKind.GATE_UP), default=1)
+        spaces = 2 if self.model.experts else 1
+        self.h_spaces = [self.buffer.take(f"ffn slice {i}", rows * self.h_ld, "ffn") for i in range(spaces)]
+        self.h = self.h_spaces[0]
+
+    def _reduction_regions(self, phase: str) -> None:
+        """Spaces of the reduce-scatters, and the emitter of GEMMs that uses them."""
+        params = self.params
+        grain = max(1, params.noc.flit_bytes // 4)
+        sizes = [(1, 1)]
+        for i, plan in self.schedule.gemm.items():
+            operator = self.graph.operators[i]
+            if plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER:
+                unit = 2 * params.core.columns if operator.kind is OperatorKind.GATE_UP else grain
+                shares = self.segments(operator.kind)
+                sizes.append(reduction_bytes(self.pus, operator.m, shares, plan.chunks, grain, unit))
+        partial, landing = (max(s[i] for s in sizes) for i in range(2))
+        spaces = [
+            (self.buffer.take(f"reduction {i}", partial, phase), self.buffer.take(f"landing {i}", landing, phase))
+            for i in range(2)
+        ]
+        reduction = Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1]))
+        self.spread = Spread(self.out, self.banks, self.partial, reduction)
+
+    def _reduces(self, kind: OperatorKind) -> bool:
+        """Whether GEMMs of a kind are spread over K."""
+        plans = self.schedule.gemm.items()
+        return any(p.over == OVER_K and self.graph.operators[i].kind is kind for i, p in plans)
+
+    def gathers_ffn(self) -> bool:
+        """Whether the down projection is spread over N, so that every PU needs all of its input."""
+        return not self._reduces(OperatorKind.DOWN)
+
+    def heads(self) -> list[list[tuple[str, int]]]:
+        """Heads of Q, K and V that each PU projects: ("q", "k" or "v", head) in local order."""
+        model = self.model
+        pairs = [("kv"[i % 2], i // 2) for i in range(2 * model.kv_heads)]
+        owned: list[list[tuple[str, int]]] = []
+        queries, others = balanced(model.heads, self.pus), balanced(len(pairs), self.pus)
+        for (q, nq), (o, no) in zip(queries, others, strict=True):
+            owned.append([("q", h) for h in range(q, q + nq)] + pairs[o : o + no])
+        return owned
+
+    def segments(self, kind: OperatorKind) -> list[Segments]:
+        """Columns of the weight tensor that every PU owns, in local order."""
+        model, columns = self.model, self.params.core.columns
+        if kind is OperatorKind.QKV:
+            base = {"q": 0, "k": model.heads, "v": model.heads + model.kv_heads}
+            width = model.head_dim
+            return [tuple(((base[n] + h) * width, width) for n, h in heads) for heads in self.heads()]
+        if kind is OperatorKind.GATE_UP:
+            result = []
+            for first, number in self.ffn:
+                parts: list[tuple[int, int]] = []
+                for start in range(first, first + number, columns):
+                    size = min(columns, first + number - start)
+                    parts += [(start, size), (model.ffn + start, size)]
+                result.append(tuple(parts))
+            return result
+        shares = self.vocab if kind is OperatorKind.LM_HEAD else self.hidden
+        return [((first, number),) if number else () for first, number in shares]
+
+    def shared_turn(self) -> int:
+        """Return the shared semaphore for the next collective that sends from all to all (or to one)."""
+        self.collectives += 1
+        return self.collectives % 2
+
+    def gather(self, a: Sliced, operator: int) -> Ready:
+        """Bring a sliced activation to all PUs; return when it stands there."""
+        self.out.operator = operator
+        came = all_gather(self.out, a.own_regions(self.m), a.ready)
+        return [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
+
+    def sliced_ffn(self, ready: Ready) -> Sliced:
+        """Return the activations behind SwiGLU, which stand at `ready`."""
+        return Sliced(self.h, self.h_ld, self.ffn, ready, packed=not self.gathers_ffn())
+
+    def swiglu(self, operator: int, m: int, waits: Ready) -> Consume:
+        """Return a consumer that turns pairs of column blocks (gate, up) into columns of `h`."""
+        columns = self.params.core.columns
+        offset = [first * 2 if self.gathers_ffn() else 0 for first, _ in self.ffn]
+
+        def activate(pu: int, chunk: Chunk) -> Event:
+            self.out.operator = operator
+            event = chunk.ready
+            done = 0
+            while done < chunk.columns:
+                size = min(columns, (chunk.columns - done) // 2)
+                local = (chunk.start + done) // 2
+                event = self.out.vector(
+                    pu,
+                    V_SWIGLU,
+                    m,
+                    size,
+                    [chunk.ready, *waits[pu]],
+                    a=chunk.address + done * 4,
+                    a_ld=chunk.ld,
+                    b=chunk.address + (done + size) * 4,
+                    b_ld=chunk.ld,
+                    planes=chunk.planes,
+                    plane_ld=chunk.plane_ld,
+                    out=self.h + offset[pu] + local * 2,
+                    out_ld=self.h_ld,
+                )
+                done += 2 * size
+            return event
+
+        return activate
