@@ -32,6 +32,9 @@ if LANE == "interpreted":
 
 import numba  # noqa: E402  (the lane must be known first)
 
+COUNTING = os.environ.get("NMPSIM_REFERENCE_COUNTING") == "1"
+"""Whether numba counts references to arrays; only a benchmark wants that."""
+
 KERNEL_FOLDERS = ("link", "dram", "noc", "core", "machine", "spec")
 
 NEVER = np.int64(2**62)
@@ -41,7 +44,7 @@ NEVER = np.int64(2**62)
 def source_hash() -> str:
     """Hash of every source file whose text can end up in machine code; 16 hex digits."""
     root = Path(__file__).parent
-    digest = hashlib.sha256(f"numba {numba.__version__} lane {LANE}".encode())
+    digest = hashlib.sha256(f"numba {numba.__version__} lane {LANE} counting {COUNTING}".encode())
     for path in sorted([root / "kernel.py", *(p for f in KERNEL_FOLDERS for p in (root / f).rglob("*.py"))]):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -63,9 +66,9 @@ if LANE != "interpreted":
 
 
 # Kernels allocate nothing, so numba's reference counting is pure cost: every array taken out of a state tuple would be
-# counted at each call.  Without it a decode step runs about eight times faster (benchmarks/nrt.py).  A kernel that
-# does allocate fails to compile, which is a rule of this package anyway.
-_OPTIONS: dict[str, Any] = {"boundscheck": LANE == "checked", "_nrt": False}
+# counted at each call.  Without it a decode step runs about eight times faster (benchmarks/reference_counting.py). A
+# kernel that does allocate fails to compile, which is a rule of this package anyway.
+_OPTIONS: dict[str, Any] = {"boundscheck": LANE == "checked", "_nrt": COUNTING}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:

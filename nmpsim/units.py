@@ -96,7 +96,9 @@ def rounding_sentence(name: str, ns: Number, cycles: int, ghz: Number) -> str:
     ns : number
         What was asked; ns, > 0.
     cycles : int
-        What it became; cycles of the clock `ghz`.
+        What it became; cycles.
+    ghz : number
+        The clock that counts them; GHz, > 0.
 
     Examples
     --------

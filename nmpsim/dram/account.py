@@ -152,6 +152,17 @@ def settle(now, params, period, latency, state):
     """Bring counters and stall table of all banks up to `now`: they then hold all that happened before `now`.
 
     May be called at any tick and as often as wanted; it changes nothing but the two tables.
+
+    Parameters
+    ----------
+    now : int
+        Ticks.
+    params : DramParams
+    period : int
+        DRAM clock period; ticks.
+    latency : ndarray of int64, shape (tier, 5, 5)
+        Separations of two commands of one bank, -1 = none; DRAM cycles.
+    state : DramState
     """
     until = edge(now, period)
     for c in range(state.bank.shape[0]):

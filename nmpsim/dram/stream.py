@@ -29,6 +29,18 @@ def eat_all(fifo, slots, now, plain, credit, last_at):
 def stream_until_idle(plain, params, period, latency, state):
     """Run all channels with ideal eaters until all runs are delivered; return the tick of the last beat.
 
+    Parameters
+    ----------
+    plain : int
+        1: visit every channel on every clock edge; 0: when its wake has come.
+    params : DramParams
+    period : int
+        DRAM clock period; ticks.
+    latency : ndarray of int64, shape (tier, 5, 5)
+        Separations of two commands of one bank, -1 = none; DRAM cycles.
+    state : DramState
+        Changed.
+
     Timing
     ------
     Plain: visits every channel on every clock edge.  Skip: visits a channel when its wake has come, and lets the

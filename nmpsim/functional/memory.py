@@ -52,10 +52,12 @@ class Buffer:
 
         Parameters
         ----------
-        address, ld : int
-            First byte, and bytes from one row to the next (0 repeats the row).
+        address : int
+            First byte.
         rows, columns : int
             Shape; elements.
+        ld : int
+            Bytes from one row to the next (0 repeats the row).
         dtype : dtype
             Type of the elements.
 
@@ -75,10 +77,12 @@ class Buffer:
 
         Parameters
         ----------
-        address, ld : int
-            First byte, and bytes from one row to the next.
+        address : int
+            First byte.
         values : ndarray, shape (row, column)
             What to store.
+        ld : int
+            Bytes from one row to the next.
 
         Raises
         ------

@@ -28,10 +28,10 @@ class Tile:
         Extent; elements.
     k_start : int
         First row of the tensor.
-    k_rotate : int
-        The tile's k runs over its rows from ``k_start + k_rotate`` on and wraps round to ``k_start``.
     segments : tuple of (int, int)
         Column ranges ``(start, length)`` of the tensor that the tile's n runs over, in order.
+    k_rotate : int
+        The tile's k runs over its rows from ``k_start + k_rotate`` on and wraps round to ``k_start``.
     """
 
     flow: int

@@ -218,10 +218,12 @@ class Gemm:
             Rows of A.
         a : list of (int, int), by PU
             Address and row distance of A.
-        ready, free : list of lists of Event, by PU
-            When A stands, and when the target may be written.
+        ready : list of lists of Event, by PU
+            When A stands.
         target, ld : int
             Address and row distance of the FP32 result.
+        free : list of lists of Event, by PU
+            When the target may be written.
         """
         last: list[Event | None] = [None] * self.out.pus
         for pu, tiles in enumerate(self.tiles):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nmpsim.errors import Fault
 from nmpsim.program.beats import Tile, beats_of, legal
 from nmpsim.program.isa import K_CONTIGUOUS, LOAD, STORE, STREAM
 from nmpsim.program.program import BeatImage, StreamImage
@@ -95,7 +94,8 @@ class Images:
         for image, shapes in zip(self.streams, self.shapes, strict=True):
             widths = [sum(size for _, size in t.segments) for t in image.tiles]
             uneven = any(width != t.n for width, t in zip(widths, image.tiles, strict=True))
-            if not shapes or uneven or (bad and any(shape in bad for shape in shapes)):
+            rotated = any(not 0 <= t.k_rotate < t.k for t in image.tiles)
+            if not shapes or uneven or rotated or (bad and any(shape in bad for shape in shapes)):
                 sound = False
                 listing.add(f"image of {image.tensor} at PU {image.pu}, row {image.row}", f"tiles {image.tiles}",
                             "tiles that this chip can take, of as many columns as their segments", "correct the image")
@@ -104,10 +104,9 @@ class Images:
 
 def check_placement(listing: Listing, images: Images) -> None:
     """Note images outside the banks or over one another, and moves that refer to no image (changes `listing`)."""
-    if not images.sound:
+    if not images.sound or not _in_banks(listing, images):
         return
-    if _in_banks(listing, images):
-        _overlaps(listing, images)
+    _overlaps(listing, images)
     _streams(listing, images)
     _loads(listing, images)
     _stores(listing, images)
@@ -216,10 +215,15 @@ def _beat_at(images: Images, stream: int, strip: int, position: int, core: CoreP
         if position < len(beats):
             index, block = (int(x) for x in beats[position])
             if tile.contiguous != K_CONTIGUOUS:
-                return tile.k_start + index, _column(tile, block * core.columns)
-            return _column(tile, index), tile.k_start + block * core.columns
+                return _row(tile, index), _column(tile, block * core.columns)
+            return _column(tile, index), _row(tile, block * core.columns)
         position -= len(beats)
     return -1, -1
+
+
+def _row(tile: Tile, k: int) -> int:
+    """Row of the tensor of an inner index of a tile."""
+    return tile.k_start + (k + tile.k_rotate) % tile.k
 
 
 def _column(tile: Tile, column: int) -> int:
@@ -288,23 +292,16 @@ def _stores_before_streams(listing: Listing, images: Images, stored: dict[tuple[
     streams, image = listing.of_op(STREAM), stream_images(listing, images)
     known = image >= 0
     first = np.array([images.streams[i].row for i in image[known]], np.int64) * dram.columns
-    line = listing.pu[streams[known]] * (dram.rows * dram.columns) + first
+    span = dram.rows * dram.columns
+    line = listing.pu[streams[known]] * span + first
     order = np.argsort(line, kind="stable")
     line, index, image = line[order], streams[known][order], image[known][order]
     for (pu, bank, row, column), store in stored.items():
         at = row * dram.columns + column
-        i = int(np.searchsorted(line, pu * (dram.rows * dram.columns) + at, side="right")) - 1
-        if i < 0 or listing.pu[index[i]] != pu or at >= first_of(line, i, dram.rows * dram.columns) + images.counts[
-                image[i], bank]:
-            continue
-        if index[i] < store:
+        i = int(np.searchsorted(line, pu * span + at, side="right")) - 1
+        first_place = int(line[i]) % span
+        inside = i >= 0 and listing.pu[index[i]] == pu and at < first_place + images.counts[image[i], bank]
+        if inside and index[i] < store:
             listing.add(listing.where(store), f"a beat that {listing.where(int(index[i]))} has streamed before",
                         "a STORE before the stream", "store first")
 
-
-def first_of(line: Indices, i: int, span: int) -> int:
-    """Place of a numbered line within its channel."""
-    return int(line[i]) % span
-
-
-__all__ = ["BeatLists", "Fault", "Images", "Shape", "check_placement", "stream_images"]
