@@ -37,6 +37,7 @@ from nmpsim.core.state import (
     BUSY,
     EDGE_BANDWIDTH,
     LOAD_STATIONARY,
+    NOT_OPEN,
     OPERAND_LATE,
     PENDING_DEPTH,
     PIPELINE_DRAIN,
@@ -101,7 +102,10 @@ def begin_pass(actor, strips, first, count, ins, p, number, index):
         strip.step = 0
         strip.left = 1
         strip.phase = s % ins.group
-        strip.wait = (s // ins.group) * p.columns if streams and ins.split == CHAIN else 0
+        group = s // ins.group
+        strip.wait = group * p.columns if streams and ins.split == CHAIN else 0
+        if ins.flow == OS and strip.wait > 0:
+            strip.wait = NOT_OPEN
         shape_fold(strip, ins, p, s, 0, 0)
 
 
@@ -122,8 +126,9 @@ def stream_ports(leader, ins, p, at, history, period):
 @inlined
 def stream_strip(actor, strip, fifo, slots, pending, ins, p, at, credit, index, is_last):
     """Move one strip one step on (changes its first five arguments)."""
-    if strip.wait > 0:
-        strip.wait -= 1
+    if strip.wait != 0:
+        if strip.wait != NOT_OPEN:
+            strip.wait -= 1
         return
     if strip.step < strip.limit and strip.step % ins.group == strip.phase:
         pop(fifo, slots, at + credit)
@@ -146,6 +151,34 @@ def stream_strip(actor, strip, fifo, slots, pending, ins, p, at, credit, index, 
             queue_fold(actor, pending, ins, 1 - strip.left, actor.drain, 1, address, length)
     if strip.left == 1:
         shape_fold(strip, ins, p, index, strip.outer, strip.inner)
+        group = index // ins.group
+        if ins.flow == OS and ins.split == CHAIN and group > 0:
+            strip.wait = actor.opened_at + group * p.columns - 1 - actor.advances
+            if actor.opened < strip.outer:
+                strip.wait = NOT_OPEN
+
+
+@inlined
+def any_moves(strips, first, last):
+    """Return whether a strip of [first, last) is within a fold or about to begin one."""
+    for s in range(first, last):
+        if strips[s].left == 1 and strips[s].wait != NOT_OPEN:
+            return True
+    return False
+
+
+@inlined
+def open_fold(actor, strips, first, count, fold, ins, p):
+    """Let the first group begin an output fold; later groups follow `columns` steps apart (changes `actor`, `strips`).
+
+    At most `fold_sets` = 2 folds are open, so a group that ends a fold needs to know of the next one only.
+    """
+    actor.sets += 1
+    actor.opened = fold
+    actor.opened_at = actor.advances
+    for s in range(first, first + count):
+        if strips[s].wait == NOT_OPEN:
+            strips[s].wait = (s // ins.group) * p.columns
 
 
 @inlined
@@ -155,9 +188,8 @@ def stream_step(actor, strips, first, count, fifo, slot, pending, ins, p, at, ah
     The reason is UNKNOWN, and nothing has changed, when `at` lies ahead of the global time and a beat has no stamp
     yet: it may still come in time.
     """
-    if actor.hold > 0:
-        actor.hold -= 1
-        return EDGE_BANDWIDTH, at + period
+    if at < actor.paced_until:
+        return EDGE_BANDWIDTH, actor.paced_until
     if ins.flow == IS and actor.step < ins.m:
         address = ins.a + actor.step * ins.a_ld
         actor.step += 1
@@ -165,12 +197,16 @@ def stream_step(actor, strips, first, count, fifo, slot, pending, ins, p, at, ah
         use_ports(history, at, period, bank_mask(address, p.columns * 2, p.buffer_banks, p.bank_bytes), 0)
         return LOAD_STATIONARY, at + period
     leader = strips[first]
-    opens = ins.flow == OS and leader.left == 1 and leader.step == 0 and leader.wait == 0
+    opens = ins.flow == OS and leader.left == 1 and leader.step == 0
+    start = first
     if opens and actor.sets >= p.fold_sets:
-        actor.advances += 1
-        return ACCUMULATORS_BUSY, at + period
+        opens = False
+        start = first + ins.group  # the first group waits, later ones of a chain go on with their folds
+        if ins.split != CHAIN or not any_moves(strips, start, first + count):
+            actor.advances += 1
+            return ACCUMULATORS_BUSY, at + period
     look = at
-    for s in range(first, first + count):
+    for s in range(start, first + count):
         strip = strips[s]
         if strip.left == 1 and strip.wait == 0 and strip.step < strip.limit and strip.step % ins.group == strip.phase:
             ready = head_at(fifo[s], slot[s])
@@ -185,12 +221,12 @@ def stream_step(actor, strips, first, count, fifo, slot, pending, ins, p, at, ah
             look = at + period
         return OPERAND_LATE, look
     actor.begun = 1
-    if opens:
-        actor.sets += 1
     actor.advances += 1
-    if leader.left == 1 and leader.wait == 0:
+    if opens:
+        open_fold(actor, strips, first, count, leader.outer, ins, p)
+    if leader.left == 1 and start == first:
         stream_ports(leader, ins, p, at, history, period)
-    for s in range(first, first + count):
+    for s in range(start, first + count):
         if strips[s].left == 1:
             last = s == first + count - 1
             stream_strip(actor, strips[s], fifo[s], slot[s], pending, ins, p, at, credit, s, last)
@@ -199,7 +235,7 @@ def stream_step(actor, strips, first, count, fifo, slot, pending, ins, p, at, ah
             queue_fold(actor, pending, ins, 1, 1, 0, ins.out, p.bank_bytes)
         actor.instruction = -1
         actor.stream_instruction = -1
-    actor.hold = actor.pace - 1
+    actor.paced_until = at + actor.pace * period
     return BUSY, at + period
 
 
@@ -223,8 +259,7 @@ def take_shadow(actor):
 @inlined
 def stationary_stream(actor, pending, program, p, at, history, period):
     """Stream one step of a WS or TREE fold; return the reason, or -1 when no fold can stream (changes `actor`)."""
-    if actor.hold > 0:
-        actor.hold -= 1
+    if at < actor.paced_until:
         return EDGE_BANDWIDTH
     tree = actor.flow == TREE
     if actor.streaming == 0:
@@ -249,7 +284,7 @@ def stationary_stream(actor, pending, program, p, at, history, period):
             read_mask |= write_mask
         use_ports(history, at, period, read_mask, write_mask)
     actor.step += 1
-    actor.hold = actor.stream_pace - 1
+    actor.paced_until = at + actor.stream_pace * period
     if actor.step == actor.steps:
         actor.streaming = 0
         actor.inner += 1
@@ -292,7 +327,7 @@ def stationary_load(actor, strips, first, count, fifo, slot, ins, p, at, credit)
         if actor.loading < strip.limit:
             pop(fifo[s], slot[s], at + credit)
             actor.pops += 1
-        actor.macs += ins.m * strip.valid
+            actor.macs += ins.m * strip.valid
     actor.loading += 1
     if actor.loading >= need:
         actor.shadow = 1

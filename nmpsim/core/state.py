@@ -78,7 +78,9 @@ ACTOR = Record(
     ("stream_inners", "fold", "its accumulated folds per output fold"),
     ("stream_drain", "cycle", "its cycles to write one output fold"),
     ("stream_pace", "cycle", "its cycles per step"),
-    ("hold", "cycle", "cycles left of a step that is paced by the edge bandwidth"),
+    ("paced_until", "tick", "end of the last step, which the edge bandwidth may make longer than a cycle"),
+    ("opened", "fold", "output fold that the first group opened last (OS)"),
+    ("opened_at", "advance", "value of `advances` in that step"),
     ("outers", "fold", "output folds of the pass"),
     ("inners", "fold", "accumulated folds per output fold"),
     ("steps", "cycle", "steps of a fold"),
@@ -104,9 +106,12 @@ ACTOR = Record(
     ("operator", "", "operator of the pass in progress or of the last one"),
 )
 
+NOT_OPEN = -1
+"""Skew of a strip whose fold the first group of a chain has not opened yet."""
+
 STRIP = Record(
     "STRIP",
-    ("wait", "cycle", "skew left before this strip starts (chained shapes)"),
+    ("wait", "cycle", "skew left before this strip starts (chained shapes), NOT_OPEN: not known yet"),
     ("outer", "fold", "output fold this strip works on"),
     ("inner", "fold", "accumulated fold"),
     ("step", "cycle", "step within the fold"),
@@ -140,7 +145,6 @@ VECTOR_UNIT = Record(
     ("lane_cycles", "cycle", "cycles in which lanes were busy"),
     ("conflicts", "cycle", "cycles lost to port conflicts"),
 )
-FLYING = 64
 
 MOVER = Record(
     "MOVER",
@@ -249,7 +253,7 @@ class CoreState(NamedTuple):
     pending: Any  # PENDING, (core, actor, PENDING_DEPTH)
     port_use: Any  # PORT_USE, (core, run_ahead)
     vector: Any  # VECTOR_UNIT, (core,)
-    flying: NDArray[np.int64]  # (core, FLYING): ticks at which vector operations complete
+    flying: NDArray[np.int64]  # (core, operations in flight): ticks at which vector operations complete
     mover: Any  # MOVER, (core,)
     move_slot: Any  # MOVE_SLOT, (core, MOVE_SLOTS)
     sender: Any  # SENDER, (core, 2)
@@ -290,7 +294,7 @@ def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> 
         pending=PENDING.zeros(cores, actors, PENDING_DEPTH),
         port_use=PORT_USE.zeros(cores, core.run_ahead),
         vector=VECTOR_UNIT.zeros(cores),
-        flying=np.zeros((cores, FLYING), np.int64),
+        flying=np.zeros((cores, core.vector_latency + max(core.exp_interval, core.sqrt_interval)), np.int64),
         mover=MOVER.zeros(cores),
         move_slot=MOVE_SLOT.zeros(cores, MOVE_SLOTS),
         sender=SENDER.zeros(cores, 2),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from nmpsim.core.ports import bank_mask
 from nmpsim.core.queue import mark_end, mark_start, take_instruction
-from nmpsim.core.state import BUSY, FLYING, PORT_CONFLICT
+from nmpsim.core.state import BUSY, PORT_CONFLICT
 from nmpsim.kernel import NEVER, inlined
 from nmpsim.program.isa import EXP_RATE, SQRT_RATE, VECTOR
 
@@ -63,7 +63,7 @@ def step_vector(now, period, p, vector, flying, unit, entries, core, signal, sem
     A signal set in this cycle is seen by other units in the next one.
     """
     while vector.flying > 0 and flying[vector.tail] <= now:
-        vector.tail = (vector.tail + 1) % FLYING
+        vector.tail = (vector.tail + 1) % len(flying)
         vector.flying -= 1
         signal[VECTOR] += 1
         core.retired += 1
@@ -72,9 +72,7 @@ def step_vector(now, period, p, vector, flying, unit, entries, core, signal, sem
         vector.lane_cycles += 1
         return BUSY, now + period
     if vector.instruction < 0:
-        number, reason = -1, PORT_CONFLICT
-        if vector.flying < FLYING:
-            number, reason = take_instruction(unit, entries, semaphore, program, now)
+        number, reason = take_instruction(unit, entries, semaphore, program, now)
         if number < 0:
             return reason, landing
         vector.instruction = number
@@ -101,7 +99,7 @@ def step_vector(now, period, p, vector, flying, unit, entries, core, signal, sem
         more = (vector.phase == 1 and ins.elements1 > 0) or (vector.phase == 2 and ins.elements2 > 0)
         if not more:
             vector.instruction = -1
-            flying[(vector.tail + vector.flying) % FLYING] = vector.next_at + (p.vector_latency - 1) * period
+            flying[(vector.tail + vector.flying) % len(flying)] = vector.next_at + (p.vector_latency - 1) * period
             vector.flying += 1
             mark_end(span, ins.operator, vector.next_at + (p.vector_latency - 1) * period)
     return BUSY, now + period

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from nmpsim.core.core import step_core
 from nmpsim.core.mover import mover_wake
+from nmpsim.core.state import NO_CREDIT
 from nmpsim.dram.channel import step_channel
 from nmpsim.dram.idle import idle_channel
 from nmpsim.kernel import NEVER, inlined, kernel
+from nmpsim.link.network_port import flit_space_at
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING
 from nmpsim.noc.ring import step_router
-from nmpsim.program.isa import MOVE
+from nmpsim.program.isa import MOVE, SEND_CW
 
 
 @inlined
@@ -50,6 +52,22 @@ def visit_channel(c, now, plain, dram, period, latency, die, program):
         if at < unit.wake:
             unit.wake = at
             die.core_wake[c] = min(die.core_wake[c], at)
+
+
+@inlined
+def visit_router(c, now, plain, noc, noc_period, core_period, die):
+    """Step one router and lower the wake of its core to what it stamped: ejected flits, freed injection slots."""
+    net, units = die.network, die.cores.unit
+    net.wake[c] = step_router(c, now, plain, noc, noc_period, core_period, net)
+    wake = net.node[c].eject_at
+    for d in range(2):
+        unit = units[c, SEND_CW + d]
+        if unit.reason == NO_CREDIT:
+            space = flit_space_at(net.inject[c, d], net.inject_flit[c, d])
+            if space < NEVER:
+                unit.wake = min(unit.wake, max(space, now + 1))
+                wake = min(wake, unit.wake)
+    die.core_wake[c] = min(die.core_wake[c], wake)
 
 
 @inlined
@@ -150,8 +168,7 @@ def run_until(limit, plain, core, dram, noc, periods, latency, order, die, progr
             for c in order:
                 if plain or die.network.wake[c] <= now:
                     clock.visits += 1
-                    die.network.wake[c] = step_router(c, now, plain, noc, noc_period, core_period, die.network)
-                    die.core_wake[c] = min(die.core_wake[c], die.network.node[c].eject_at)
+                    visit_router(c, now, plain, noc, noc_period, core_period, die)
         if now % core_period == 0:
             for c in order:
                 if plain or die.core_wake[c] <= now:

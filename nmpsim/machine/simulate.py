@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from nmpsim.dram.state import check_balance, raise_faults
 from nmpsim.errors import DeadlockError, InternalError, LimitReached
 from nmpsim.machine.clock import interval_margin, run_until
 from nmpsim.machine.explain import explain_deadlock
-from nmpsim.machine.state import DEADLOCK, DONE, Die, build
+from nmpsim.machine.state import DEADLOCK, DONE, RUNNING, Die, build
 from nmpsim.noc.ring import settle_links
 from nmpsim.noc.state import REASONS as LINK_REASONS
 from nmpsim.program.isa import ARRAY, UNIT_NAMES, UNITS
@@ -161,7 +160,8 @@ class Simulation:
             if progress is not None:
                 progress(int(clock.now) // self.params.core_period, int(self.die.cores.core["retired"].sum()), total)
             raise_faults(self.die.channels)
-            if limit_cycles is not None and limit >= limit_cycles * self.params.core_period and clock.status != DONE:
+            spent = limit_cycles is not None and limit >= limit_cycles * self.params.core_period
+            if spent and clock.status == RUNNING:
                 raise LimitReached(f"simulation stopped at the limit of {limit_cycles} core cycles; raise the limit")
         if clock.status == DEADLOCK:
             raise DeadlockError(explain_deadlock(self.params, self.program, self.die))
@@ -173,19 +173,24 @@ class Simulation:
         return int(self.die.cores.core["finished_at"].max())
 
     def _settle(self) -> None:
-        """Close all accounts at one tick and check that they add up."""
+        """Close all accounts and check that they add up.
+
+        Every domain is closed at its first edge after the end: plain mode has visited all edges before it.
+        """
         p, die = self.params, self.die
-        until = -(-(self.end + 1) // (p.core_period * p.dram_period)) * p.core_period * p.dram_period
-        self.until = until
+        core, dram, noc = ((self.end // period + 1) * period for period in self._periods)
+        self.until = core
         self._drain()
         for c in range(p.pus):
-            settle_core(c, until, die.cores)
+            settle_core(c, core, die.cores)
         self._drain()
-        settle_links(until, die.network)
-        settle(until, p.dram, p.dram_period, p.latency, die.channels)
-        check_balance(die.channels, until // p.dram_period)
-        for c, u in np.argwhere(die.cores.stall.sum(axis=2) != until):
-            raise InternalError(f"core {c} unit {u}: accounts sum to {die.cores.stall[c, u].sum()} of {until} ticks")
+        settle_links(noc, die.network)
+        settle(dram, p.dram, p.dram_period, p.latency, die.channels)
+        check_balance(die.channels, dram // p.dram_period)
+        for c, u in np.argwhere(die.cores.stall.sum(axis=2) != core):
+            raise InternalError(f"core {c} unit {u}: accounts sum to {die.cores.stall[c, u].sum()} of {core} ticks")
+        for r, d in np.argwhere(die.network.stall.sum(axis=2) != noc):
+            raise InternalError(f"link {r} {d}: accounts sum to {die.network.stall[r, d].sum()} of {noc} ticks")
         left = int((die.channels.fifo["filled"] - die.channels.fifo["head"]).sum())
         if left:
             raise InternalError(f"{left} beats were delivered and never taken")
@@ -266,5 +271,3 @@ class Simulation:
 
 def _named(row: NDArray[np.int64], names: tuple[str, ...], unit: int) -> dict[str, int]:
     return {name: int(value) // unit for name, value in zip(names, row, strict=True) if value}
-
-

@@ -9,7 +9,7 @@ split into parts when there are fewer tasks than PUs or when one does not fit in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nmpsim.analytic.array import pass_cycles
 from nmpsim.errors import Fault, InfeasibleError
@@ -22,8 +22,8 @@ from nmpsim.workload import GEMM_KINDS, Operator, OperatorGraph, OperatorKind
 FLOWS = {"OS": OS, "WS": WS, "IS": IS}
 PARTIAL_SHARE = 4
 """Planes of a pass may take one part in so many of the buffer (there are two sets)."""
-CHUNKS = (4, 2, 8, 16, 1)
-"""Pieces of N of a GEMM over K, in order of preference: 4 hide the reduction under the passes."""
+CHUNKS = (4, 8, 16, 32)
+"""Pieces of N of a GEMM over K, in order of preference: 4 hide the reduction under the passes, more take less room."""
 
 
 def shapes(core: CoreParams, dataflows: tuple[str, ...]) -> Iterator[PassPlan]:
@@ -94,32 +94,77 @@ def candidates(
             network = m * operator.n * 4
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
         groups = core.strips // shape.group
-        planes = groups if shape.split == SPLIT_K and shape.flow != TREE else 1
+        planes = _planes(core, shape)
         width = core.columns * max(1 if shape.split == SPLIT_K else groups, 2 if paired else 1)
-        if cycles >= 0 and planes * m * width * 4 * 2 <= core.buffer_bytes // PARTIAL_SHARE * 2:
+        reduces = spread == OVER_K and operator.kind is not OperatorKind.ROUTER
+        if reduces and _least_reduction(operator, params) > core.buffer_bytes // PARTIAL_SHARE:
+            continue
+        if cycles >= 0 and planes * m * width * 4 <= core.buffer_bytes // PARTIAL_SHARE:
             found.append(Candidate(GemmPlan(spread, shape, cycles, network), planes, order))
     return sorted(found, key=lambda c: c.rank)
 
 
 def _spreads(kind: OperatorKind) -> tuple[int, ...]:
+    """Return the dimensions that a kind of GEMM may be spread over.
+
+    Attention leaves its output by heads and the LM head wants one token, so both go over N; the router is reduced by
+    all PUs at once, over K.
+    """
     if kind is OperatorKind.ROUTER:
         return (OVER_K,)
-    if kind is OperatorKind.ATTN_OUT:
+    if kind in {OperatorKind.ATTN_OUT, OperatorKind.LM_HEAD}:
         return (OVER_N,)
     return (OVER_N, OVER_K)
 
 
-def _chunks(operator: Operator, params: MachineParams) -> int:
-    """Pieces of N that let the two reduction buffers fit into half of the buffer; 0 if none do."""
-    pus, room = params.pus, params.core.buffer_bytes // 2
-    for chunks in CHUNKS:
-        columns = -(-operator.n // chunks)
-        if 2 * (columns * operator.m * 4) * 2 <= room:
-            return chunks if pus > 1 else 1
-    return 0
+def _least_reduction(operator: Operator, params: MachineParams) -> int:
+    """Bytes of both spaces of the reduce-scatters of a GEMM over K when N is cut into the smallest pieces."""
+    grain = max(1, params.noc.flit_bytes // 4)
+    unit = 2 * params.core.columns if operator.kind is OperatorKind.GATE_UP else grain
+    pieces = max(min(operator.n, params.pus * unit), -(-operator.n // max(CHUNKS)))
+    return 4 * pieces * operator.m * 4
 
 
-def attention_plan(graph: OperatorGraph, params: MachineParams, dataflows: tuple[str, ...]) -> AttentionPlan:
+def _planes(core: CoreParams, shape: PassPlan) -> int:
+    return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
+
+
+def _lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> int:
+    """Bytes of the buffer that are taken through the whole step: activations, statistics, partial sums."""
+    core, m, hidden = params.core, graph.batch, graph.model.hidden
+    partial = 0
+    for index, plan in gemm.items():
+        operator = graph.operators[index]
+        groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
+        width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
+        partial = max(partial, _planes(core, plan.shape) * operator.m * width * 4)
+    share = _widest(hidden, core.columns, params.pus) * 2
+    small = 2 * params.pus * m * 4 + m * 8 * (params.pus + 1) + 4 * params.dram.column_bytes + 2 * share
+    return m * hidden * 2 + m * (share + params.dram.column_bytes) + 2 * partial + small + 16 * core.bank_bytes
+
+
+def _with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> dict[int, GemmPlan]:
+    """Choose into how many pieces GEMMs over K cut N, so that their two reduction spaces fit into the buffer."""
+    model, lasting = graph.model, _lasting_bytes(graph, params, gemm)
+    rows = max((o.m for o in graph.operators if o.kind is OperatorKind.GATE_UP), default=1)
+    slices = rows * _widest(model.ffn, params.core.columns, params.pus) * 2 * (2 if model.experts else 1)
+    if model.experts:
+        slices += rows * model.hidden * 2 + 2 * graph.batch * _widest(model.hidden, params.core.columns, params.pus) * 4
+    room = params.core.buffer_bytes - lasting - slices
+    chosen = {}
+    for index, plan in gemm.items():
+        operator = graph.operators[index]
+        chunks = 1
+        if plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER and params.pus > 1:
+            fits = [c for c in CHUNKS if 4 * (-(-operator.n // c)) * operator.m * 4 <= room]
+            chunks = fits[0] if fits else max(CHUNKS)
+        chosen[index] = replace(plan, chunks=chunks)
+    return chosen
+
+
+def attention_plan(
+    graph: OperatorGraph, params: MachineParams, dataflows: tuple[str, ...], lasting: int
+) -> AttentionPlan:
     """Choose shape, dataflow and sequence parts of attention.
 
     Parameters
@@ -127,6 +172,8 @@ def attention_plan(graph: OperatorGraph, params: MachineParams, dataflows: tuple
     graph : OperatorGraph
     params : MachineParams
     dataflows : tuple of str
+    lasting : int
+        Bytes of the buffer that are taken through the whole step.
 
     Raises
     ------
@@ -135,26 +182,32 @@ def attention_plan(graph: OperatorGraph, params: MachineParams, dataflows: tuple
     """
     model, core = graph.model, params.core
     m = model.heads // model.kv_heads
-    budget = core.buffer_bytes * 3 // 8
     tasks = graph.batch * model.kv_heads
+    beat = -(-model.head_dim // core.columns) * params.dram.column_bytes
+    heads = -(-model.heads // params.pus) + -(-2 * model.kv_heads // params.pus)
+    fixed = lasting + graph.batch * model.head_dim * 2 * (model.heads + heads) + 16 * core.bank_bytes
+    fixed += 2 * core.strips * m * beat * 2
     parts = 1
     while tasks * parts < params.pus and parts * core.strips < graph.context:
         parts *= 2
     while True:
         tokens = -(-graph.context // parts)
-        together = (budget - 2 * m * tokens * 4) // max(1, m * tokens * 2 + m * model.head_dim * 4) - 1
+        per_pu = -(-tasks * parts // params.pus)
+        result = m * model.head_dim * 4 + 8 * m + core.bank_bytes
+        own = per_pu * (m + 2) * beat + (per_pu * result if parts > 1 else 0)
+        room = core.buffer_bytes - fixed - own - 2 * (m * tokens * 4 + core.bank_bytes)
+        together = room // (m * tokens * 2 + core.bank_bytes + result)
         if together >= 1:
             break
-        if tokens == 1:
+        if tokens <= core.strips or fixed + own > core.buffer_bytes:
             fault = Fault(
                 "core.buffer.bytes",
                 str(core.buffer_bytes),
-                "room for one token's scores of one head group",
-                "enlarge the buffer",
+                f"{fixed + own} bytes and the scores of {tokens} tokens",
+                "a smaller batch, or a larger core.buffer.bytes",
             )
             raise InfeasibleError("attention does not fit into the buffer", [fault])
         parts *= 2
-    per_pu = -(-tasks * parts // params.pus)
     plans = []
     for contiguous, n, k in ((K_CONTIGUOUS, tokens, model.head_dim), (N_CONTIGUOUS, model.head_dim, tokens)):
         best: tuple[int, int, PassPlan] | None = None
@@ -199,13 +252,16 @@ def plain_schedule(
     memory: dict[tuple[int, int, int, OperatorKind], GemmPlan | None] = {}
     gemm: dict[int, GemmPlan] = {}
     faults = []
+    down = _down_spread(graph, params, dataflows)
     for index, operator in enumerate(graph.operators):
         if operator.kind not in GEMM_KINDS:
             continue
         key = (operator.m, operator.n, operator.k, operator.kind)
         if key not in memory:
-            memory[key] = _choose(operator, params, dataflows)
-            if memory[key] is None:
+            over = (down,) if operator.kind is OperatorKind.DOWN else _spreads(operator.kind)
+            found = candidates(operator, params, dataflows, over)
+            memory[key] = found[0].plan if found else None
+            if not found:
                 faults.append(
                     Fault(
                         operator.name,
@@ -219,16 +275,22 @@ def plain_schedule(
             gemm[index] = plan
     if faults:
         raise InfeasibleError(f"no legal plan on chip {params.name}", faults)
-    attention = attention_plan(graph, params, dataflows)
+    attention = attention_plan(graph, params, dataflows, _lasting_bytes(graph, params, gemm))
+    gemm = _with_chunks(graph, params, gemm)
     return Schedule(graph, params.name, gemm, attention, params.fill, first_row)
 
 
-def _choose(operator: Operator, params: MachineParams, dataflows: tuple[str, ...]) -> GemmPlan | None:
-    for candidate in candidates(operator, params, dataflows, _spreads(operator.kind)):
-        plan = candidate.plan
-        if plan.over == OVER_N or operator.kind is OperatorKind.ROUTER:
-            return plan
-        chunks = _chunks(operator, params)
-        if chunks:
-            return GemmPlan(OVER_K, plan.shape, plan.array_cycles, plan.network_bytes, chunks)
-    return None
+def _down_spread(graph: OperatorGraph, params: MachineParams, dataflows: tuple[str, ...]) -> int:
+    """Choose N or K for all down projections together: their input has one layout.  Fewest array cycles in all."""
+    best: tuple[int, int, int] | None = None
+    for over in (OVER_N, OVER_K):
+        ranks = []
+        for operator in graph.of_kind(OperatorKind.DOWN):
+            found = candidates(operator, params, dataflows, (over,))
+            if not found:
+                break
+            ranks.append(found[0].rank)
+        else:
+            total = (sum(r[0] for r in ranks), sum(r[1] for r in ranks), over)
+            best = total if best is None else min(best, total)
+    return OVER_N if best is None else best[2]

@@ -82,8 +82,9 @@ class Clocks:
     def _waits(self) -> list[list[tuple[int, int]]]:
         """Waits of every instruction: (semaphore, count)."""
         fields = [self.listing.field(f"{name}{i}").tolist() for i in range(WAITS) for name in ("wait", "count")]
-        return [[(row[2 * i], row[2 * i + 1]) for i in range(WAITS) if row[2 * i] >= 0]
-                for row in zip(*fields, strict=True)]
+        return [
+            [(row[2 * i], row[2 * i + 1]) for i in range(WAITS) if row[2 * i] >= 0] for row in zip(*fields, strict=True)
+        ]
 
     def _first_seen(self) -> dict[tuple[int, int, int], list[int]]:
         """Return the messages taken as assured by every wait on arrivals, by (instruction, semaphore, count)."""

@@ -46,20 +46,29 @@ def _counts(listing: Listing, images: Images, streams: Indices, image: Indices) 
     told = listing.program.tables[listing.field("table")[streams][:, None] + strips]
     wrong = (told != images.counts[image]).any(axis=1)
     for i in np.flatnonzero(wrong):
-        listing.add(listing.where(int(streams[i])), f"beats {told[i].tolist()} per strip",
-                    f"those of the image, {images.counts[image[i]].tolist()}", "correct the table or the image")
+        listing.add(
+            listing.where(int(streams[i])),
+            f"beats {told[i].tolist()} per strip",
+            f"those of the image, {images.counts[image[i]].tolist()}",
+            "correct the table or the image",
+        )
     useful = np.array([sum(2 * shape[4] * shape[5] for shape in shapes) for shapes in images.shapes], np.int64)
     size = listing.field("bytes")[streams]
     for i in np.flatnonzero(size != useful[image]):
-        listing.add(listing.where(int(streams[i])), f"{size[i]} bytes", f"{useful[image[i]]}, those of its tiles",
-                    "correct bytes")
+        listing.add(
+            listing.where(int(streams[i])),
+            f"{size[i]} bytes",
+            f"{useful[image[i]]}, those of its tiles",
+            "correct bytes",
+        )
     traffic = listing.field("traffic")[streams]
     odd = (traffic != WEIGHT) & (traffic != KV)
     listing.refuse(streams[odd], lambda ins: f"traffic {ins['traffic']}", "weight or kv", "correct traffic")
 
 
-def _compare(listing: Listing, images: Images, passes: Indices, taken: Indices, shapes: list[Shape],
-             brings: Indices) -> None:
+def _compare(
+    listing: Listing, images: Images, passes: Indices, taken: Indices, shapes: list[Shape], brings: Indices
+) -> None:
     """Compare the passes of a core with the tiles of its streams, one by one."""
     both = min(len(passes), len(shapes))
     brought = np.array(shapes, np.int64).reshape(-1, len(SHAPE))
@@ -69,12 +78,21 @@ def _compare(listing: Listing, images: Images, passes: Indices, taken: Indices, 
         if strip < 0:
             continue
         got = f"takes {len(images.lists.of(other, strip))} beats of strip {strip} as " + _words(other)
-        listing.add(listing.where(int(passes[i])), got, f"as {listing.where(int(brings[i]))} brings them: "
-                    f"{len(images.lists.of(one, strip))} beats as {_words(one)}", "correct the PASS or the image")
+        listing.add(
+            listing.where(int(passes[i])),
+            got,
+            f"as {listing.where(int(brings[i]))} brings them: "
+            f"{len(images.lists.of(one, strip))} beats as {_words(one)}",
+            "correct the PASS or the image",
+        )
     operator = listing.field("operator")
     for i in np.flatnonzero(operator[passes[:both]] != operator[brings[:both]]):
-        listing.add(listing.where(int(passes[i])), f"beats of {listing.where(int(brings[i]))}",
-                    "beats of its own operator", "correct the order, or operator")
+        listing.add(
+            listing.where(int(passes[i])),
+            f"beats of {listing.where(int(brings[i]))}",
+            "beats of its own operator",
+            "correct the order, or operator",
+        )
     for i in range(both, len(passes)):
         listing.add(listing.where(int(passes[i])), "no beats left", "a STREAM that brings them", "add the STREAM")
     for i in range(both, len(brings)):

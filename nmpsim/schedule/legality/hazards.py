@@ -95,8 +95,12 @@ class _Hazards:
     def _result(self, name: str, pu: int, addresses: list[int]) -> None:
         writers = self.shadows[pu].writer[np.unique(np.array(addresses, np.int64) // self.grain)]
         if (writers == NOBODY).any():
-            self.listing.add(f"result {name} of PU {pu}", "bytes that nobody writes", "bytes that stand at the end",
-                             "correct its place, or write it")
+            self.listing.add(
+                f"result {name} of PU {pu}",
+                "bytes that nobody writes",
+                "bytes that stand at the end",
+                "correct its place, or write it",
+            )
 
     def _view(self, shadow: NDArray[np.int32], box: int) -> NDArray[np.int32]:
         """Grains of a box, as a view of `shadow`; shape (planes, rows, grains of a row)."""
@@ -159,13 +163,23 @@ class _Hazards:
         access = words(self.boxes, box)
         where, region = self.listing.where(i), self._region(box)
         if other == NOBODY:
-            self.listing.add(where, f"{access}{region}, of which some were never written", "bytes written before",
-                             "wait for who writes them, or write them")
+            self.listing.add(
+                where,
+                f"{access}{region}, of which some were never written",
+                "bytes written before",
+                "wait for who writes them, or write them",
+            )
             return
         before = self.listing.where(other)
-        done = "the arrival of the message of " if self.op[other] == SEND and kind != "write after read" else "the end of "
-        self.listing.add(where, f"{access}{region}: {kind} of {before}", f"a start after {done}{before}",
-                         f"wait for it, or for something after it{self._hint(other)}")
+        done = (
+            "the arrival of the message of " if self.op[other] == SEND and kind != "write after read" else "the end of "
+        )
+        self.listing.add(
+            where,
+            f"{access}{region}: {kind} of {before}",
+            f"a start after {done}{before}",
+            f"wait for it, or for something after it{self._hint(other)}",
+        )
 
     def _hint(self, other: int) -> str:
         unit, ordinal = self.unit[other], int(self.clocks.ordinal[other])
@@ -173,7 +187,9 @@ class _Hazards:
 
     def _region(self, box: int) -> str:
         address = int(self.boxes.address[box])
-        names = [name for name, (start, size) in self.listing.program.regions.items() if start <= address < start + size]
+        names = [
+            name for name, (start, size) in self.listing.program.regions.items() if start <= address < start + size
+        ]
         return f" ({' or '.join(names)})" if names else ""
 
 

@@ -95,9 +95,19 @@ class _Collector:
     def __getitem__(self, name: str) -> Indices:
         return self.listing.field(name)[self.at]
 
-    def box(self, write: bool, address: Indices, rows: Indices | int, width: Indices | int, ld: Indices | int = 0,
-            planes: Indices | int = 1, plane_ld: Indices | int = 0, *, only: NDArray[np.bool_] | None = None,
-            pu: Indices | None = None) -> None:
+    def box(
+        self,
+        write: bool,
+        address: Indices,
+        rows: Indices | int,
+        width: Indices | int,
+        ld: Indices | int = 0,
+        planes: Indices | int = 1,
+        plane_ld: Indices | int = 0,
+        *,
+        only: NDArray[np.bool_] | None = None,
+        pu: Indices | None = None,
+    ) -> None:
         """Note an operand of all selected instructions, or `only` of some."""
         size = len(self.at)
         owner = self.listing.pu[self.at] if pu is None else pu
@@ -287,8 +297,12 @@ def _in_place(listing: Listing, boxes: Boxes) -> None:
             one, other = spots(boxes, int(i)), spots(boxes, int(i) + distance)
             if len(np.intersect1d(one, other)):
                 got = f"{words(boxes, int(i))} and {words(boxes, int(i) + distance)}"
-                listing.add(listing.where(int(boxes.index[i])), got, "a result beside its operands, or exactly in place",
-                            "move the result")
+                listing.add(
+                    listing.where(int(boxes.index[i])),
+                    got,
+                    "a result beside its operands, or exactly in place",
+                    "move the result",
+                )
 
 
 def spots(boxes: Boxes, i: int) -> Indices:

@@ -241,19 +241,30 @@ class Untimed:
                     self._stuck(pu, u, queue[0])
             if self.active[pu] >= 0:
                 source = self.source[self.active[pu]]
-                self.listing.add(self.listing.where(self.active[pu]), "no beats", "beats of "
-                                 + ("a STREAM" if source < 0 else self.listing.where(source)), "let the STREAM start")
+                self.listing.add(
+                    self.listing.where(self.active[pu]),
+                    "no beats",
+                    "beats of " + ("a STREAM" if source < 0 else self.listing.where(source)),
+                    "let the STREAM start",
+                )
             for ahead, beats, bank, op in self.channels[pu].moves:
                 if ahead >= 0:
                     name = "LOAD" if op == LOAD else "STORE"
                     left = ahead - int(self.channels[pu].eaten[bank])
-                    self.listing.add(f"PU {pu}, {name} of {beats} beats of bank {bank}",
-                                     f"{left} beats before it in the FIFO that no PASS has taken", "none",
-                                     "let the passes before it go on without it")
+                    self.listing.add(
+                        f"PU {pu}, {name} of {beats} beats of bank {bank}",
+                        f"{left} beats before it in the FIFO that no PASS has taken",
+                        "none",
+                        "let the passes before it go on without it",
+                    )
             if self.fetched[pu] < self.first[pu + 1]:
                 i = self.fetched[pu]
-                self.listing.add(f"{self.listing.where(i)} waits for its queue", f"{self.depth} instructions of unit "
-                                 f"{UNIT_NAMES[self.unit[i]]}", f"fewer than {self.depth}", "reorder the stream")
+                self.listing.add(
+                    f"{self.listing.where(i)} waits for its queue",
+                    f"{self.depth} instructions of unit {UNIT_NAMES[self.unit[i]]}",
+                    f"fewer than {self.depth}",
+                    "reorder the stream",
+                )
 
     def _stuck(self, pu: int, unit: int, i: int) -> None:
         where = f"{self.listing.where(i)} waits"
@@ -263,11 +274,19 @@ class Untimed:
             if have < count[i]:
                 waiting = True
                 name = self.listing.semaphore_name(wait[i])
-                self.listing.add(where, f"{have} {name}{self._culprit(pu, wait[i])}", f"{count[i]} or more",
-                                 "let them happen first, or correct the count")
+                self.listing.add(
+                    where,
+                    f"{have} {name}{self._culprit(pu, wait[i])}",
+                    f"{count[i]} or more",
+                    "let them happen first, or correct the count",
+                )
         if not waiting and unit == MOVE:
-            self.listing.add(where, "full run queues, FIFOs or move slots", "room for its runs",
-                             "let the passes take the beats before it")
+            self.listing.add(
+                where,
+                "full run queues, FIFOs or move slots",
+                "room for its runs",
+                "let the passes take the beats before it",
+            )
 
     def _culprit(self, pu: int, semaphore: int) -> str:
         """Name the instruction that would count next on a semaphore of a unit."""

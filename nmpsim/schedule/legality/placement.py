@@ -97,8 +97,12 @@ class Images:
             rotated = any(not 0 <= t.k_rotate < t.k for t in image.tiles)
             if not shapes or uneven or rotated or (bad and any(shape in bad for shape in shapes)):
                 sound = False
-                listing.add(f"image of {image.tensor} at PU {image.pu}, row {image.row}", f"tiles {image.tiles}",
-                            "tiles that this chip can take, of as many columns as their segments", "correct the image")
+                listing.add(
+                    f"image of {image.tensor} at PU {image.pu}, row {image.row}",
+                    f"tiles {image.tiles}",
+                    "tiles that this chip can take, of as many columns as their segments",
+                    "correct the image",
+                )
         return sound
 
 
@@ -176,8 +180,12 @@ def _overlaps(listing: Listing, images: Images) -> None:
         pair = int(image[i]), int(image[i + 1])
         if pair not in told:
             told.add(pair)
-            listing.add(_name(named(pair[1])), f"places of the {_name(named(pair[0]))}", "places of its own",
-                        "move one of the two")
+            listing.add(
+                _name(named(pair[1])),
+                f"places of the {_name(named(pair[0]))}",
+                "places of its own",
+                "move one of the two",
+            )
     _written(listing, images, (key, first, last, image))
 
 
@@ -198,13 +206,23 @@ def _written(listing: Listing, images: Images, taken: tuple[Indices, Indices, In
         if piece in seen:
             listing.add(_name(piece), "the image twice", "one image of a stored beat", "remove one")
         elif owner is None or owner.tensor != piece.tensor or piece.beats != 1:
-            listing.add(_name(piece), "a place outside the stream of its tensor" if owner is None or piece.beats == 1
-                        else f"{piece.beats} beats", f"a beat inside a stream image of {piece.tensor}", "correct it")
+            listing.add(
+                _name(piece),
+                "a place outside the stream of its tensor"
+                if owner is None or piece.beats == 1
+                else f"{piece.beats} beats",
+                f"a beat inside a stream image of {piece.tensor}",
+                "correct it",
+            )
         else:
             found = _beat_at(images, int(image[i]), piece.bank, place - int(first[i]), listing.params.core)
             if found != (piece.index, piece.start):
-                listing.add(_name(piece), f"the beat of row {found[0]} from element {found[1]} on",
-                            f"row {piece.index} from element {piece.start} on", "correct the place")
+                listing.add(
+                    _name(piece),
+                    f"the beat of row {found[0]} from element {found[1]} on",
+                    f"row {piece.index} from element {piece.start} on",
+                    "correct the place",
+                )
         seen.add(piece)
 
 
@@ -244,7 +262,9 @@ def stream_images(listing: Listing, images: Images) -> NDArray[np.int64]:
 
 def _streams(listing: Listing, images: Images) -> None:
     indices, image = listing.of_op(STREAM), stream_images(listing, images)
-    listing.refuse(indices[image < 0], lambda ins: f"row {ins['row']}", "the first row of a stream image", "correct row")
+    listing.refuse(
+        indices[image < 0], lambda ins: f"row {ins['row']}", "the first row of a stream image", "correct row"
+    )
     times = np.bincount(image[image >= 0], minlength=len(images.streams))
     for i in np.flatnonzero(times != 1):
         listing.add(_name(images.streams[i]), f"{times[i]} STREAMs", "exactly one", "stream every image once")
@@ -302,6 +322,9 @@ def _stores_before_streams(listing: Listing, images: Images, stored: dict[tuple[
         first_place = int(line[i]) % span
         inside = i >= 0 and listing.pu[index[i]] == pu and at < first_place + images.counts[image[i], bank]
         if inside and index[i] < store:
-            listing.add(listing.where(store), f"a beat that {listing.where(int(index[i]))} has streamed before",
-                        "a STORE before the stream", "store first")
-
+            listing.add(
+                listing.where(store),
+                f"a beat that {listing.where(int(index[i]))} has streamed before",
+                "a STORE before the stream",
+                "store first",
+            )

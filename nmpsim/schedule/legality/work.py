@@ -57,8 +57,12 @@ def _once(listing: Listing, images: Images) -> None:
     for tensor in sorted(suspects):
         box = _shared(boxes[boxes[:, 0] == tensor])
         if box is not None:
-            listing.add(f"tensor {texts[tensor]}", f"k {box[0]}, column {box[1]} in two tiles", "every element in one",
-                        "correct the tiles")
+            listing.add(
+                f"tensor {texts[tensor]}",
+                f"k {box[0]}, column {box[1]} in two tiles",
+                "every element in one",
+                "correct the tiles",
+            )
 
 
 def _shared(boxes: Indices) -> tuple[int, int] | None:
