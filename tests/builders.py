@@ -68,8 +68,21 @@ def small_chip(kind=SNAKE, pus=2, **overrides) -> ChipSpec:
     return with_overrides(load_chip(kind), {"chip.pus": pus, **_BOTH, **_ONE[kind], **more})
 
 
-def small_model(*, moe=False, layers=1, hidden=64, heads=4, kv_heads=2, head_dim=16, ffn=96, vocab=96, experts=4,
-                experts_per_token=2, max_positions=1024, tied=False) -> Model:
+def small_model(
+    *,
+    moe=False,
+    layers=1,
+    hidden=64,
+    heads=4,
+    kv_heads=2,
+    head_dim=16,
+    ffn=96,
+    vocab=96,
+    experts=4,
+    experts_per_token=2,
+    max_positions=1024,
+    tied=False,
+) -> Model:
     """A model of a few dozen columns; a mixture of `experts` if `moe`."""
     return Model(
         name="tiny-moe" if moe else "tiny",
@@ -123,5 +136,11 @@ def small_job(kind=SNAKE, pus=2, *, moe=False, batch=2, context=21, layers=1, se
 
     Tests that change the program must copy it first.
     """
-    return prepare(small_model(moe=moe, layers=layers), small_chip(kind, pus), batch=batch, context=context,
-                   layers=layers, seed=seed)
+    return prepare(
+        small_model(moe=moe, layers=layers),
+        small_chip(kind, pus),
+        batch=batch,
+        context=context,
+        layers=layers,
+        seed=seed,
+    )

@@ -51,20 +51,21 @@ def channel_class(r, d, vc, is_new, nodes, half):
 
 
 @inlined
-def output_channel(r, d, source, is_new, params, state):
-    """Return the output channel that input `source` holds or may take on link `d`, -1 if none is free."""
+def output_channel(r, d, source, is_new, destination, params, state):
+    """Return the output channel that input `source` holds or may take on link `d`, -1 if another input holds it.
+
+    The destination alone selects the channel within its class: so messages of one source to one destination never
+    take different channels and never overtake each other.
+    """
     half = params.vcs // 2
-    upper = channel_class(r, d, source, is_new, params.nodes, half)
-    first = half if upper else 0
-    last = params.vcs if upper else half
-    free = -1
-    for vc in range(first, last):
-        owner = state.output_vc[r, d, vc].owner
-        if owner == source:
-            return vc
-        if owner == FREE and free < 0:
-            free = vc
-    return free
+    if channel_class(r, d, source, is_new, params.nodes, half):
+        vc = half + destination % (params.vcs - half)
+    else:
+        vc = destination % half
+    owner = state.output_vc[r, d, vc].owner
+    if owner == source or owner == FREE:
+        return vc
+    return -1
 
 
 @inlined
@@ -95,7 +96,7 @@ def send_flit(r, d, now, params, period, state):
         if ready > now:
             look = min(look, ready)
             continue
-        vc = output_channel(r, d, source, is_new, params, state)
+        vc = output_channel(r, d, source, is_new, flit.destination, params, state)
         if vc < 0:
             reason = VC_BUSY if reason == NO_FLIT else reason
             continue
@@ -115,7 +116,9 @@ def send_flit(r, d, now, params, period, state):
         state.wake[to] = min(state.wake[to], now + (params.nLINK + params.nROUTER) * period)
         take_flit(queue, flits, now + params.nCREDIT * period)
         if is_new:
-            state.node[r].injected += 1
+            node = state.node[r]
+            node.injected += 1
+            node.credit_at = min(node.credit_at, now + params.nCREDIT * period)
         else:
             before = (r + nodes - 1) % nodes if d == 0 else (r + 1) % nodes
             state.wake[before] = min(state.wake[before], now + params.nCREDIT * period)
@@ -194,6 +197,7 @@ def step_router(r, now, plain, params, period, core_period, state):  # noqa: ARG
     sends a flit or returns a credit lowers the wake.
     """
     state.node[r].eject_at = NEVER
+    state.node[r].credit_at = NEVER
     wake = NEVER
     for d in range(2):
         wake = min(wake, eject_flit(r, d, now, params, period, core_period, state))

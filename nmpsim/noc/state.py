@@ -18,12 +18,19 @@ REASONS = ("transfer", "no_flit", "no_credit", "vc_busy")
 FREE = -1
 """Owner of an output virtual channel that no packet holds."""
 
+NO_FAULT, BAD_DESTINATION, BROKEN_PACKET = range(3)
+FAULTS = ("no fault", "a destination that is this node or none", "a packet without head, or a head before the last tail")
+"""Why a router refuses the head of an injection queue; it stays there for ever."""
+
 NODE = Record(
     "NODE",
     ("eject_at", "tick", "smallest ready_at stamped on an ejected flit in the last visit, NEVER if none"),
+    ("credit_at", "tick", "smallest free_at stamped on an injection queue in the last visit, NEVER if none"),
     ("injected", "flit", "flits taken from the injection queues"),
     ("ejected", "flit", "flits handed to the ejection queues"),
     ("conflicts", "flit-cycle", "flits that could have left but lost the output to another one"),
+    ("fault", "", "first fault found in the injection queues"),
+    ("fault_at", "tick", "when it was found"),
 )
 
 LINK = Record(
@@ -81,6 +88,7 @@ def make_state(params: NocParams) -> NocState:
         stall=np.zeros((*ports, len(REASONS)), np.int64),
     )
     state.node.eject_at = NEVER
+    state.node.credit_at = NEVER
     state.link.reason = NO_FLIT
     state.output_vc.owner = FREE
     return state

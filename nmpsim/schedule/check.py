@@ -22,7 +22,7 @@ from nmpsim.program.program import Program
 from nmpsim.schedule.legality.delivery import check_delivery
 from nmpsim.schedule.legality.form import check_form
 from nmpsim.schedule.legality.hazards import find_hazards
-from nmpsim.schedule.legality.listing import Listing
+from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.schedule.legality.operands import Boxes, check_operands, operand_boxes
 from nmpsim.schedule.legality.order import Order, execute
 from nmpsim.schedule.legality.placement import Images, check_placement
@@ -34,6 +34,7 @@ class _Checked(NamedTuple):
     listing: Listing
     boxes: Boxes
     order: Order
+    source: Indices
 
 
 def check_program(program: Program, params: MachineParams) -> None:
@@ -68,7 +69,7 @@ def check_hazards(program: Program, params: MachineParams) -> None:
         With the first `nmpsim.schedule.legality.listing.MOST_FAULTS` faults.
     """
     checked = _check(program, params)
-    find_hazards(checked.listing, checked.boxes, checked.order)
+    find_hazards(*checked)
     _refuse(checked.listing)
 
 
@@ -97,7 +98,7 @@ def _check(program: Program, params: MachineParams) -> _Checked:
     _refuse(listing)
     order = execute(listing, images, source)
     _refuse(listing)
-    return _Checked(listing, boxes, order)
+    return _Checked(listing, boxes, order, source)
 
 
 def _refuse(listing: Listing) -> None:

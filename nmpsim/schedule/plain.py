@@ -162,6 +162,23 @@ def _with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, Ge
     return chosen
 
 
+def _fits(core: CoreParams, graph: OperatorGraph, tokens: int, together: int, room: int) -> bool:
+    """Return whether the regions that only attention writes fit into the idle activations and `room` bytes."""
+    model = graph.model
+    m, align = model.heads // model.kv_heads, core.bank_bytes
+    planes = core.strips * m * -(-model.head_dim // core.columns) * core.columns * 4
+    sizes = [m * tokens * 4] * 2 + [m * tokens * 2] * together
+    sizes += [m * model.head_dim * 4 + 8 * m] * together + [planes] * 2
+    lent = graph.batch * model.hidden * 2
+    for size in sizes:
+        whole = -(-size // align) * align
+        if whole <= lent:
+            lent -= whole
+        else:
+            room -= whole
+    return room >= 0
+
+
 def attention_plan(
     graph: OperatorGraph, params: MachineParams, dataflows: tuple[str, ...], lasting: int
 ) -> AttentionPlan:
@@ -186,24 +203,25 @@ def attention_plan(
     beat = -(-model.head_dim // core.columns) * params.dram.column_bytes
     heads = -(-model.heads // params.pus) + -(-2 * model.kv_heads // params.pus)
     fixed = lasting + graph.batch * model.head_dim * 2 * (model.heads + heads) + 16 * core.bank_bytes
-    fixed += 2 * core.strips * m * beat * 2
     parts = 1
     while tasks * parts < params.pus and parts * core.strips < graph.context:
         parts *= 2
     while True:
         tokens = -(-graph.context // parts)
         per_pu = -(-tasks * parts // params.pus)
-        result = m * model.head_dim * 4 + 8 * m + core.bank_bytes
+        result = m * model.head_dim * 4 + 8 * m
         own = per_pu * (m + 2) * beat + (per_pu * result if parts > 1 else 0)
-        room = core.buffer_bytes - fixed - own - 2 * (m * tokens * 4 + core.bank_bytes)
-        together = room // (m * tokens * 2 + core.bank_bytes + result)
-        if together >= 1:
+        room = core.buffer_bytes - fixed - own
+        together = per_pu
+        while together and not _fits(core, graph, tokens, together, room):
+            together -= 1
+        if together:
             break
         if tokens <= core.strips or fixed + own > core.buffer_bytes:
             fault = Fault(
                 "core.buffer.bytes",
                 str(core.buffer_bytes),
-                f"{fixed + own} bytes and the scores of {tokens} tokens",
+                f"at least {fixed + own} bytes, and room for the scores of {tokens} tokens",
                 "a smaller batch, or a larger core.buffer.bytes",
             )
             raise InfeasibleError("attention does not fit into the buffer", [fault])
@@ -226,7 +244,7 @@ def attention_plan(
             )
             raise InfeasibleError("attention has no legal dataflow", [fault])
         plans.append(best[2])
-    rounds = -(-per_pu // min(together, per_pu))
+    rounds = -(-per_pu // together)
     return AttentionPlan(parts, plans[0], plans[1], -(-per_pu // rounds))
 
 

@@ -85,18 +85,18 @@ class Attention(Tasks):
         self.k = buffer.take("new k of the tasks", most * self.row, "attention")
         self.v = buffer.take("new v of the tasks", most * self.row, "attention")
         self.score_ld = tokens * 4
-        self.scores = [buffer.take(f"scores {i}", self.group * tokens * 4, "attention") for i in range(2)]
+        self.scores = [buffer.take_local(f"scores {i}", self.group * tokens * 4, "attention") for i in range(2)]
         self.prob_ld = tokens * 2
         self.probs = [
-            buffer.take(f"probabilities {i}", self.group * tokens * 2, "attention") for i in range(plan.together)
+            buffer.take_local(f"probabilities {i}", self.group * tokens * 2, "attention") for i in range(plan.together)
         ]
         self.part_bytes = self.group * model.head_dim * 4 + 2 * self.group * 4
-        self.slots = [buffer.take(f"part result {i}", self.part_bytes, "attention") for i in range(plan.together)]
+        self.slots = [buffer.take_local(f"part result {i}", self.part_bytes, "attention") for i in range(plan.together)]
         owned = max(sum(1 for t in self.owners.values() if t.pu == pu) for pu in range(out.pus))
         self.parts_at = buffer.take("parts", owned * self.parts * self.part_bytes if self.parts > 1 else 1, "attention")
         self.planes = planes_of(self.core, plan.value)
         size = self.planes * self.group * self.blocks * self.core.columns * 4
-        self.partial = [buffer.take(f"value planes {i}", size, "attention") for i in range(2)]
+        self.partial = [buffer.take_local(f"value planes {i}", size, "attention") for i in range(2)]
         self.scale = out.table([fp32_bits(model.head_dim**-0.5)])
 
     def exchange(

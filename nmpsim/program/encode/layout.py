@@ -73,6 +73,7 @@ class StepLayout:
         self.qkv_ld = max(len(h) for h in self.heads()) * model.head_dim * 2
         self.qkv = take("q, k, v slice", m * self.qkv_ld, "attention")
         self.attention_out = take("attention output", m * model.heads * model.head_dim * 2, "attention")
+        self.buffer.lend("normed activations")  # read by the QKV passes, idle until the next norm
         self.attention = Attention(
             self.out, self.banks, self.buffer, model, m, self.graph.context, self.schedule.attention, self.attention_out
         )

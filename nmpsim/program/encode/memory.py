@@ -127,7 +127,39 @@ class Buffer:
         self.capacity = params.core.buffer_bytes
         self.align = params.core.bank_bytes
         self._ends = {"": 0}
+        self._lent = (0, 0)
         self.regions: dict[str, tuple[int, int]] = {}
+
+    def lend(self, name: str) -> None:
+        """Let regions that only this PU writes lie inside a lasting region that is idle while they live.
+
+        Parameters
+        ----------
+        name : str
+            The lasting region.
+        """
+        start, size = self.regions[name]
+        self._lent = (start, start + size)
+
+    def take_local(self, name: str, size: int, phase: str) -> int:
+        """Reserve a region that only this PU writes: in what was lent if it fits there, else in the phase.
+
+        Parameters
+        ----------
+        name : str
+            Unique name.
+        size : int
+            Bytes.
+        phase : str
+            As for `take`.
+        """
+        start, end = self._lent
+        whole = -(-max(size, 1) // self.align) * self.align
+        if start + whole > end:
+            return self.take(name, size, phase)
+        self._lent = (start + whole, end)
+        self.regions[name] = (start, whole)
+        return start
 
     def take(self, name: str, size: int, phase: str = "") -> int:
         """Reserve a region and return its address.

@@ -7,7 +7,8 @@ Certain are, and nothing else:
 * a wait on a unit's semaphore: so many of its instructions have completed;
 * a wait on an arrival semaphore: so many messages have arrived; those of one source, direction and destination arrive
   in their order;
-* a message arrives after its SEND has completed.
+* a message arrives after its SEND has completed;
+* a PASS completes after the STREAM that brings its beats has started.
 
 A shared semaphore counts messages from anywhere.  A wait for `count` of them assures one of them only if `count` can
 not be reached without it, that is if fewer than `count` others can have arrived by then.  Which ones can depends on
@@ -22,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nmpsim.program.isa import FROM, SEND, SEND_CW, UNITS, WAITS, shared
+from nmpsim.program.isa import FROM, PASS, SEND, SEND_CW, UNITS, WAITS, shared
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.schedule.legality.order import Order
 
@@ -41,6 +42,8 @@ class Clocks:
     listing : Listing
     order : Order
         A complete execution.
+    source : ndarray of int64
+        STREAM of every PASS.
 
     Attributes
     ----------
@@ -56,8 +59,9 @@ class Clocks:
         Number of the message in that chain, from 1.
     """
 
-    def __init__(self, listing: Listing, order: Order) -> None:
+    def __init__(self, listing: Listing, order: Order, source: Indices) -> None:
         self.listing, self.order = listing, order
+        self.source = dict(zip(listing.of_op(PASS).tolist(), source.tolist(), strict=True))
         pus = listing.params.pus
         unit = listing.pu * UNITS + listing.field("unit")
         self.starts = unit
@@ -118,6 +122,10 @@ class Clocks:
             done[i] = clock
             if last_done[unit] >= 0:
                 np.maximum(done[i], done[last_done[unit]], out=done[i])
+            if i in self.source:
+                stream = self.source[i]
+                np.maximum(done[i], start[stream], out=done[i])
+                done[i, self.starts[stream]] = max(done[i, self.starts[stream]], self.ordinal[stream])
             done[i, unit] = done[i, self.completion[i]] = self.ordinal[i]
             last_start[unit] = last_done[unit] = i
             of_unit[unit].append(i)
@@ -131,7 +139,7 @@ class Clocks:
         return start, arrived
 
     def _drop(self) -> bool:
-        """Drop the messages that a wait does not assure after all; return whether there were any (changes `assured`)."""
+        """Drop messages that a wait does not assure after all; return whether there were any (changes `assured`)."""
         dropped = False
         common = shared(self.listing.params.pus, 0)
         for (i, semaphore, count), messages in self.assured.items():
@@ -165,6 +173,10 @@ class Clocks:
         if landing:
             return bool(self.start[later, self.arrival[earlier]] >= self.arrival_ordinal[earlier])
         return bool(self.start[later, self.completion[earlier]] >= self.ordinal[earlier])
+
+    def is_passed(self, earlier: int, later: int) -> bool:
+        """Whether the next instruction of the unit of `earlier` has started when `later` starts."""
+        return bool(self.start[later, self.starts[earlier]] > self.ordinal[earlier])
 
 
 def _ordinals(group: Indices) -> Indices:

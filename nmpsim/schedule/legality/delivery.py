@@ -93,9 +93,9 @@ def _compare(
             "beats of its own operator",
             "correct the order, or operator",
         )
-    for i in range(both, len(passes)):
+    for i in np.arange(both, len(passes)):
         listing.add(listing.where(int(passes[i])), "no beats left", "a STREAM that brings them", "add the STREAM")
-    for i in range(both, len(brings)):
+    for i in np.arange(both, len(brings)):
         listing.add(listing.where(int(brings[i])), "a tile that no PASS takes", "one PASS a tile", "add the PASS")
 
 

@@ -8,6 +8,7 @@ less is asked where the hardware keeps the order by itself:
 vector       a later operation writes after an earlier one has read or written (one pipeline)
 array        the same for passes of a systolic array; the slices of a MAC tree stand alone
 data mover   a LOAD writes after an earlier STORE has read (moves start one after the other)
+             so a STORE has read when a later move has started
 messages     those of one source, direction and destination arrive in order
 ===========  ========================================================================================
 
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmpsim.program.isa import ARRAY, MOVE, SEND, UNITS, VECTOR
+from nmpsim.program.isa import ARRAY, MOVE, SEND, STORE, UNITS, VECTOR
 from nmpsim.schedule.legality.clocks import Clocks
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.schedule.legality.operands import Boxes, words
@@ -47,7 +48,7 @@ class _Shadow:
         self.is_read = np.zeros(UNITS, bool)
 
 
-def find_hazards(listing: Listing, boxes: Boxes, order: Order) -> None:
+def find_hazards(listing: Listing, boxes: Boxes, order: Order, source: Indices) -> None:
     """Note reads of unwritten bytes and accesses without order (changes `listing`).
 
     Parameters
@@ -58,8 +59,10 @@ def find_hazards(listing: Listing, boxes: Boxes, order: Order) -> None:
         Its operands.
     order : Order
         A complete execution.
+    source : ndarray of int64
+        STREAM of every PASS.
     """
-    _Hazards(listing, boxes, Clocks(listing, order)).run(order.issued)
+    _Hazards(listing, boxes, Clocks(listing, order, source)).run(order.issued)
 
 
 class _Hazards:
@@ -73,11 +76,11 @@ class _Hazards:
         self.grain = math.gcd(size, *(int(np.gcd.reduce(place)) for place in places if len(place)))
         self.shadows = [_Shadow(size // self.grain) for _ in range(listing.params.pus)]
         self.told: set[tuple[int, int, str]] = set()
-        order = np.lexsort((boxes.write, boxes.index))
+        order = np.lexsort((boxes.write, boxes.instruction))
         self.of: dict[int, list[int]] = {}
         for box in order.tolist():
             if boxes.width[box] * boxes.rows[box] * boxes.planes[box] > 0:
-                self.of.setdefault(int(boxes.index[box]), []).append(box)
+                self.of.setdefault(int(boxes.instruction[box]), []).append(box)
 
     def run(self, issued: list[int]) -> None:
         """Let all instructions access their bytes, in the order in which they started; then look at the results."""
@@ -146,6 +149,8 @@ class _Hazards:
         """
         landing = wrote and self.op[earlier] == SEND
         if self.clocks.is_over(earlier, later, landing=landing):
+            return True
+        if self.op[earlier] == STORE and self.clocks.is_passed(earlier, later):
             return True
         if landing or (writes and self.op[later] == SEND):
             both = landing and writes and self.op[later] == SEND

@@ -49,8 +49,8 @@ class Boxes(NamedTuple):
 
     Parameters
     ----------
-    index : ndarray of int64
-        Instruction of the listing.
+    instruction : ndarray of int64
+        Index in the listing.
     pu : ndarray of int64
         Whose buffer.
     write : ndarray of bool
@@ -58,7 +58,7 @@ class Boxes(NamedTuple):
         Where; bytes.
     """
 
-    index: Indices
+    instruction: Indices
     pu: Indices
     write: NDArray[np.bool_]
     address: Indices
@@ -265,7 +265,7 @@ def words(boxes: Boxes, i: int) -> str:
 def _refuse(listing: Listing, boxes: Boxes, bad: NDArray[np.bool_], allowed: str) -> None:
     for i in np.flatnonzero(bad):
         todo = "correct address, shape or leading dimension"
-        listing.add(listing.where(int(boxes.index[i])), words(boxes, int(i)), allowed, todo)
+        listing.add(listing.where(int(boxes.instruction[i])), words(boxes, int(i)), allowed, todo)
 
 
 def _regions(listing: Listing, boxes: Boxes, sound: NDArray[np.bool_], last: Indices) -> None:
@@ -281,24 +281,24 @@ def _regions(listing: Listing, boxes: Boxes, sound: NDArray[np.bool_], last: Ind
 
 def _in_place(listing: Listing, boxes: Boxes) -> None:
     """Refuse results over operands, but for those of a vector operation that are replaced element by element."""
-    order = np.argsort(boxes.index, kind="stable")
+    order = np.argsort(boxes.instruction, kind="stable")
     boxes = boxes.take(order)
     last = boxes.last
     for distance in (1, 2, 3):  # an operation has at most four boxes
         here, there = slice(None, -distance), slice(distance, None)
-        pair = (boxes.index[here] == boxes.index[there]) & (boxes.pu[here] == boxes.pu[there])
+        pair = (boxes.instruction[here] == boxes.instruction[there]) & (boxes.pu[here] == boxes.pu[there])
         pair &= boxes.write[here] != boxes.write[there]
         pair &= (boxes.address[here] < last[there]) & (boxes.address[there] < last[here])
         same = (boxes.address[here] == boxes.address[there]) & (boxes.width[here] == boxes.width[there])
         same &= (boxes.ld[here] == boxes.ld[there]) | (boxes.rows[here] == 1)
         same &= (boxes.planes[here] == 1) & (boxes.planes[there] == 1)
-        same &= listing.field("op")[boxes.index[here]] != PASS
+        same &= listing.field("op")[boxes.instruction[here]] != PASS
         for i in np.flatnonzero(pair & ~same):
             one, other = spots(boxes, int(i)), spots(boxes, int(i) + distance)
             if len(np.intersect1d(one, other)):
                 got = f"{words(boxes, int(i))} and {words(boxes, int(i) + distance)}"
                 listing.add(
-                    listing.where(int(boxes.index[i])),
+                    listing.where(int(boxes.instruction[i])),
                     got,
                     "a result beside its operands, or exactly in place",
                     "move the result",
@@ -309,4 +309,5 @@ def spots(boxes: Boxes, i: int) -> Indices:
     """Return every byte address of a box; ascending if its rows do not cover each other."""
     planes = boxes.address[i] + np.arange(boxes.planes[i]) * boxes.plane_ld[i]
     rows = np.arange(boxes.rows[i]) * boxes.ld[i]
-    return np.add.outer(np.add.outer(planes, rows), np.arange(boxes.width[i])).reshape(-1)
+    every: Indices = np.add.outer(np.add.outer(planes, rows), np.arange(boxes.width[i])).reshape(-1)
+    return every

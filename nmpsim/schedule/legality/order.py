@@ -185,8 +185,11 @@ class Untimed:
                 i = queue[0]
                 if have[w0[i]] < c0[i] or have[w1[i]] < c1[i] or have[w2[i]] < c2[i] or have[w3[i]] < c3[i]:
                     break
-                if u == ARRAY or u == MOVE:
-                    if not (self._start_pass(pu, i) if u == ARRAY else self._start_move(pu, i)):
+                if u == ARRAY:
+                    if not self._start_pass(pu, i):
+                        break
+                elif u == MOVE:
+                    if not self._start_move(pu, i):
                         break
                 else:
                     have[u] += 1

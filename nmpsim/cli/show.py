@@ -1,0 +1,120 @@
+"""``nmpsim show``: chips, models, schedules and programs as text."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from nmpsim.cli.exits import exit_codes
+from nmpsim.cli.options import (
+    BatchOption,
+    ChipOption,
+    ContextOption,
+    FirstTierOption,
+    LayersOption,
+    ModelOption,
+    Numbers,
+    RoutingOption,
+    SeedOption,
+    read_step,
+)
+
+show = typer.Typer(
+    help="Print a chip, a model, a schedule or a program.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+Names = Annotated[list[str], typer.Argument(metavar="NAME|PATH...", help="What to show.")]
+
+
+@show.command("chip")
+def show_chip(names: Names) -> None:
+    """Print every value of a chip with its origin, and what follows from them."""
+    with exit_codes():
+        from nmpsim.spec import describe, load_chip
+
+        typer.echo("\n\n".join(describe(load_chip(name)) for name in names))
+
+
+@show.command("model")
+def show_model(names: Names) -> None:
+    """Print the dimensions and weights of a model."""
+    with exit_codes():
+        from nmpsim.workload import describe, load_model
+
+        typer.echo("\n\n".join(describe(load_model(name)) for name in names))
+
+
+@show.command("schedule")
+def show_schedule(
+    model: ModelOption,
+    chip: ChipOption,
+    batch: BatchOption = "1",
+    context: ContextOption = "1024",
+    layers: LayersOption = None,
+    seed: SeedOption = "0",
+    routing: RoutingOption = None,
+    first_tier: FirstTierOption = "0",
+) -> None:
+    """Print the plan of every operator that has a choice."""
+    with exit_codes():
+        numbers = Numbers()
+        step = read_step(
+            numbers,
+            model=model,
+            chip=chip,
+            batch=batch,
+            context=context,
+            layers=layers,
+            seed=seed,
+            routing=routing,
+            first_tier=first_tier,
+        )
+        numbers.refuse()
+        typer.echo("\n".join(step.prepare().schedule.lines()))
+
+
+@show.command("program")
+def show_program(
+    model: ModelOption,
+    chip: ChipOption,
+    batch: BatchOption = "1",
+    context: ContextOption = "1024",
+    layers: LayersOption = None,
+    seed: SeedOption = "0",
+    routing: RoutingOption = None,
+    first_tier: FirstTierOption = "0",
+    core: Annotated[str, typer.Option("--core", metavar="N", help="Core whose instructions to print.")] = "0",
+    limit: Annotated[
+        str | None, typer.Option("--limit", metavar="N", help="Instructions to print; all by default.")
+    ] = None,
+) -> None:
+    """Print the instructions of one core."""
+    with exit_codes():
+        numbers = Numbers()
+        step = read_step(
+            numbers,
+            model=model,
+            chip=chip,
+            batch=batch,
+            context=context,
+            layers=layers,
+            seed=seed,
+            routing=routing,
+            first_tier=first_tier,
+        )
+        index = numbers.read("--core", core, 0, None, "give the number of a core of the chip")
+        most = None if limit is None else numbers.read("--limit", limit, 1, None, "give a number of instructions")
+        numbers.refuse()
+        program = step.prepare().program
+        numbers.read("--core", core, 0, len(program.streams) - 1, "choose a core of the chip")
+        numbers.refuse()
+        total = len(program.streams[index])
+        lines = list(islice(program.lines(index), most))
+        typer.echo(f"core {index} of {len(program.streams)}: {total} instructions, sha256 of all {program.sha256}")
+        typer.echo("\n".join(lines))
+        if len(lines) < total:
+            typer.echo(f"... {total - len(lines)} more; raise --limit")
