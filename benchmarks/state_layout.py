@@ -144,7 +144,7 @@ def compiled(step: Callable[..., None], counting: bool) -> Callable[..., None]:
     inner = numba.njit(_nrt=counting)(step)
 
     @numba.njit(_nrt=counting)
-    def run(state, first, last):
+    def run(state: Any, first: int, last: int) -> None:
         for now in range(first, last):
             for b in range(BANKS):
                 inner(state, b, now)

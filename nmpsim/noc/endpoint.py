@@ -163,12 +163,8 @@ def step_endpoint(node, now, params, periods, pace, net, traffic):
 def lower_to_stamps(node, core_period, pace, net, traffic):
     """Lower the wake of an endpoint to what its router has just stamped: ejected flits and freed injection slots."""
     at = edge_from(net.node[node].eject_at, core_period * pace.eject_interval)
-    for d in range(2):
-        message = traffic.endpoint[node, d].message
-        if message != NONE:
-            space = max(traffic.message[message].at, flit_space_at(net.inject[node, d], net.inject_flit[node, d]))
-            at = min(at, edge_from(space, core_period))
-    traffic.wake[node] = min(traffic.wake[node], max(at, edge_from(traffic.total[0].now + 1, core_period)))
+    at = min(at, edge_from(net.node[node].credit_at, core_period))
+    traffic.wake[node] = min(traffic.wake[node], at)
 
 
 @kernel

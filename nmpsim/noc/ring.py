@@ -25,7 +25,17 @@ from __future__ import annotations
 
 from nmpsim.kernel import NEVER, inlined, kernel
 from nmpsim.link.network_port import blank_flit, flit_at, flit_space_at, head_flit, take_flit, write_flit
-from nmpsim.noc.state import FREE, NO_CREDIT, NO_FLIT, TRANSFER, VC_BUSY
+from nmpsim.noc.state import (
+    BAD_DESTINATION,
+    BROKEN_PACKET,
+    FREE,
+    NO_CREDIT,
+    NO_FAULT,
+    NO_FLIT,
+    SWITCH_CONFLICT,
+    TRANSFER,
+    VC_BUSY,
+)
 
 
 @inlined
@@ -69,15 +79,63 @@ def output_channel(r, d, source, is_new, destination, params, state):
 
 
 @inlined
+def fault_of(r, flit, expected, nodes):
+    """Return why router `r` refuses a flit of its injection queue; NO_FAULT if it may be sent."""
+    if flit.destination == r or flit.destination < 0 or flit.destination >= nodes:
+        return BAD_DESTINATION
+    if flit.sequence != expected:
+        return BROKEN_PACKET
+    return NO_FAULT
+
+
+@inlined
+def port_served(queue, flits, free_at):
+    """Return whether the read port of a buffer has already given out the flit whose place is free at `free_at`."""
+    return queue.head > 0 and flits[(queue.head - 1) % len(flits)].free_at == free_at
+
+
+@inlined
+def forward_flit(r, d, source, vc, now, params, period, state):
+    """Move the flit at the head of input `source` over link `d` into channel `vc` of the next router."""
+    nodes = params.nodes
+    to = (r + 1) % nodes if d == 0 else (r + nodes - 1) % nodes
+    link = state.link[r, d]
+    free_at = now + params.nCREDIT * period
+    if source == params.vcs:
+        queue, flits = state.inject[r, d], state.inject_flit[r, d]
+    else:
+        queue, flits = state.buffer[r, d, source], state.buffer_flit[r, d, source]
+    flit = head_flit(queue, flits)
+    ahead, slots = state.buffer[to, d, vc], state.buffer_flit[to, d, vc]
+    copy_flit(blank_flit(ahead, slots), flit)
+    ready_at = now + (params.nLINK + params.nROUTER) * period
+    write_flit(ahead, slots, ready_at)
+    state.wake[to] = min(state.wake[to], ready_at)
+    state.output_vc[r, d, vc].owner = FREE if flit.last == 1 else source
+    if source == params.vcs:
+        node = state.node[r]
+        node.injected += 1
+        node.credit_at = min(node.credit_at, free_at)
+        link.expected = 0 if flit.last == 1 else flit.sequence + 1
+    else:
+        before = (r + nodes - 1) % nodes if d == 0 else (r + 1) % nodes
+        state.wake[before] = min(state.wake[before], free_at)
+    take_flit(queue, flits, free_at)
+    link.flits += 1
+    link.turn = (source + 1) % (params.vcs + 1)
+
+
+@inlined
 def send_flit(r, d, now, params, period, state):
     """Send at most one flit over the link `d` of router `r`; return (reason, tick to look again)."""
     nodes, vcs = params.nodes, params.vcs
-    link = state.link[r, d]
+    link, node = state.link[r, d], state.node[r]
     to = (r + 1) % nodes if d == 0 else (r + nodes - 1) % nodes
+    free_at = now + params.nCREDIT * period
     reason = NO_FLIT
     look = NEVER
-    sent = 0
-    next_turn = link.turn
+    winner, winner_vc = -1, -1
+    # decide: the first input, from `turn` on, that holds a flit for this link, a channel and a credit
     for i in range(vcs + 1):
         source = (link.turn + i) % (vcs + 1)
         is_new = 1 if source == vcs else 0
@@ -86,48 +144,43 @@ def send_flit(r, d, now, params, period, state):
         else:
             queue, flits = state.buffer[r, d, source], state.buffer_flit[r, d, source]
         ready = flit_at(queue, flits)
-        if ready == NEVER:
-            continue
-        flit = head_flit(queue, flits)
-        if flit.destination == r:
-            continue
-        if queue.head > 0 and flits[(queue.head - 1) % len(flits)].free_at == now + params.nCREDIT * period:
-            ready = now + period  # the buffer's read port has served the ejection in this cycle
         if ready > now:
             look = min(look, ready)
             continue
+        flit = head_flit(queue, flits)
+        if is_new:
+            fault = fault_of(r, flit, link.expected, nodes)
+            if fault != NO_FAULT:
+                if node.fault == NO_FAULT:
+                    node.fault = fault
+                    node.fault_at = now
+                continue
+        elif flit.destination == r:
+            continue
         vc = output_channel(r, d, source, is_new, flit.destination, params, state)
         if vc < 0:
-            reason = VC_BUSY if reason == NO_FLIT else reason
+            if reason == NO_FLIT:
+                reason = VC_BUSY
             continue
-        ahead, slots = state.buffer[to, d, vc], state.buffer_flit[to, d, vc]
-        space = flit_space_at(ahead, slots)
+        space = flit_space_at(state.buffer[to, d, vc], state.buffer_flit[to, d, vc])
         if space > now:
-            reason = NO_CREDIT
+            if reason != SWITCH_CONFLICT:
+                reason = NO_CREDIT
             look = min(look, space)
             continue
-        if sent == 1:
-            state.node[r].conflicts += 1
+        if is_new == 0 and port_served(queue, flits, free_at):
+            reason = SWITCH_CONFLICT  # the ejection has used the read port in this cycle
+            look = now + period
             continue
-        sent = 1
-        copy_flit(blank_flit(ahead, slots), flit)
-        state.output_vc[r, d, vc].owner = FREE if flit.last == 1 else source
-        write_flit(ahead, slots, now + (params.nLINK + params.nROUTER) * period)
-        state.wake[to] = min(state.wake[to], now + (params.nLINK + params.nROUTER) * period)
-        take_flit(queue, flits, now + params.nCREDIT * period)
-        if is_new:
-            node = state.node[r]
-            node.injected += 1
-            node.credit_at = min(node.credit_at, now + params.nCREDIT * period)
-        else:
-            before = (r + nodes - 1) % nodes if d == 0 else (r + 1) % nodes
-            state.wake[before] = min(state.wake[before], now + params.nCREDIT * period)
-        link.flits += 1
-        next_turn = (source + 1) % (vcs + 1)
-    if sent == 1:
-        link.turn = next_turn
-        return TRANSFER, now + period
-    return reason, look
+        if winner >= 0:
+            node.conflicts += 1
+            continue
+        winner, winner_vc = source, vc
+    # commit
+    if winner < 0:
+        return reason, look
+    forward_flit(r, d, winner, winner_vc, now, params, period, state)
+    return TRANSFER, now + period
 
 
 @inlined

@@ -11,15 +11,19 @@ from nmpsim.kernel import NEVER, Record
 from nmpsim.link.network_port import FLIT, PORT
 from nmpsim.spec.params import NocParams
 
-TRANSFER, NO_FLIT, NO_CREDIT, VC_BUSY = range(4)
-REASONS = ("transfer", "no_flit", "no_credit", "vc_busy")
+TRANSFER, NO_FLIT, NO_CREDIT, VC_BUSY, SWITCH_CONFLICT = range(5)
+REASONS = ("transfer", "no_flit", "no_credit", "vc_busy", "switch_conflict")
 """What an output link spends a NoC cycle on, exactly one for each."""
 
 FREE = -1
 """Owner of an output virtual channel that no packet holds."""
 
 NO_FAULT, BAD_DESTINATION, BROKEN_PACKET = range(3)
-FAULTS = ("no fault", "a destination that is this node or none", "a packet without head, or a head before the last tail")
+FAULTS = (
+    "no fault",
+    "a destination that is this node or none",
+    "a packet without head, or a head before the last tail",
+)
 """Why a router refuses the head of an injection queue; it stays there for ever."""
 
 NODE = Record(
@@ -37,6 +41,7 @@ LINK = Record(
     "LINK",
     ("turn", "", "input looked at first"),
     ("flits", "flit", "flits sent over the link"),
+    ("expected", "flit", "number that the next flit of the injection queue must have in its message"),
     ("reason", "", "reason of the cycles since `since`"),
     ("since", "tick", "start of the interval not yet accounted"),
 )

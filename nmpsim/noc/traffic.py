@@ -30,6 +30,9 @@ from nmpsim.spec.params import NocParams
 CLOCKWISE, COUNTER_CLOCKWISE = 0, 1
 """Directions of the ring."""
 
+ONE_FLIT = Pace(port_flits=1, eject_interval=1)
+"""A flit each way per core cycle and direction, as the send units and receivers of a core move."""
+
 
 def shortest_direction(nodes: int, source: int, destination: int) -> int:
     """Return the direction with fewer hops; clockwise if both have the same.
@@ -106,10 +109,11 @@ def full_rate_buffer(params: NocParams) -> int:
 
 
 def full_rate_queues(params: NocParams, periods: tuple[int, int]) -> tuple[int, int]:
-    """Return depths of the injection and ejection queue that never slow a stream at the rate of the slower clock; flits.
+    """Return depths of the injection and ejection queue that never slow a stream; flits.
 
     A place of the injection queue is away for nSYNC + nCREDIT network cycles, and until the next core edge; one of the
-    ejection queue for nSYNC core cycles and nCREDIT + 1 network cycles.  One flit passes per period of the slower clock.
+    ejection queue for nSYNC core cycles and nCREDIT + 1 network cycles.  One flit passes per period of the slower
+    clock.
 
     Parameters
     ----------
@@ -230,7 +234,7 @@ def run_messages(
     messages: Sequence[tuple[int, int, int, int]],
     *,
     periods: tuple[int, int] = (1, 1),
-    pace: Pace = Pace(1, 1),
+    pace: Pace = ONE_FLIT,
     plain: bool = False,
     order: Sequence[int] | None = None,
     limit: int | None = None,

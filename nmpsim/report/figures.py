@@ -180,7 +180,7 @@ def ffn_lines(run: Run) -> list[str]:
         compute, dram = row.bounds["compute"], row.bounds["dram"]
         by_compute = compute >= dram
         word, sign = ("compute", ">=") if by_compute else ("bandwidth", "<")
-        told = f"{row.name}: {word}-bound (compute {compute:.0f} {sign} dram {dram:.0f} cycles"
+        told = f"{row.name}: {word}-bound (compute {compute:,.0f} {sign} dram {dram:,.0f} cycles"
         told += f", {row.operators} operators)" if row.operators > 1 else ")"
         turns = f"turns at M = {ridge(run):.1f} in tier 0"
         weights = row.moved_bytes / WEIGHT_BYTES

@@ -100,7 +100,7 @@ def _operators(run: Run) -> str:
         "  bound by   the resource with the largest lower bound",
         f"  MAC util   MACs / (PEs x cycles), {macs:,.0f} PEs",
         f"  DRAM util  bytes / (peak of the fastest tier x cycles), {dram / 1e12:.2f} TB/s",
-        "  Over 100 % where part of the work was done while an earlier operator still held the end of the step.",
+        "  A utilisation over 100 % means: part of the work was done while an earlier operator still held the end.",
     ]
     return "\n".join([*notes, _rows(run, rows_by_kind(run), "kind")])
 
@@ -112,23 +112,23 @@ def _listing(run: Run) -> str:
 
 def _rows(run: Run, rows: Sequence[Row], first: str, *, per_operator: bool = False) -> str:
     """Table of rows, with their sum below."""
-    total = row_of("all", run.operators)
-    columns = [first, "number", "cycles", "share %", "bound by", "MAC util %", "DRAM util %", "bytes", "flits"]
-    columns += ["start", "end", "plan"] if per_operator else []
-    table = _table(*columns, left=(first, "bound by", "plan"), foot=True)
+    columns = ["cycles", "share %", "bound by", "MAC util %", "DRAM util %", "bytes", "flits"]
+    columns = [*columns, "start", "end", "plan"] if per_operator else ["number", *columns]
+    table = _table(first, *columns, left=(first, "bound by", "plan"), foot=True)
+
+    def cells(row: Row, share: str) -> list[str]:
+        macs = mac_utilisation(run, row.macs, row.cycles) if row.macs else None
+        dram = dram_utilisation(run, row.moved_bytes, row.cycles) if row.moved_bytes else None
+        utilisations = ["-" if value is None else f"{100 * value:.1f}" for value in (macs, dram)]
+        start = [f"{row.cycles:,}", share, row.bound_by, *utilisations, f"{row.moved_bytes:,}", f"{row.flits:,}"]
+        place = [f"{row.start:,}", f"{row.end:,}", row.plan]
+        return [row.name, *start, *place] if per_operator else [row.name, str(row.operators), *start]
+
     for row, share in zip(rows, percentages(r.cycles for r in rows), strict=True):
-        table.add_row(*_cells(run, row, share)[: len(columns)])
-    for column, foot in zip(table.columns, _cells(run, total, "100.0"), strict=False):
+        table.add_row(*cells(row, share))
+    for column, foot in zip(table.columns, cells(row_of("all", run.operators), "100.0"), strict=True):
         column.footer = foot
     return _text(table)
-
-
-def _cells(run: Run, row: Row, share: str) -> list[str]:
-    macs = mac_utilisation(run, row.macs, row.cycles) if row.macs else None
-    dram = dram_utilisation(run, row.moved_bytes, row.cycles) if row.moved_bytes else None
-    utilisations = ["-" if value is None else f"{100 * value:.1f}" for value in (macs, dram)]
-    work = [f"{value:,}" for value in (row.moved_bytes, row.flits, row.start, row.end)]
-    return [row.name, str(row.operators), f"{row.cycles:,}", share, row.bound_by, *utilisations, *work, row.plan]
 
 
 def _ffn(run: Run) -> str:

@@ -24,7 +24,7 @@ from nmpsim.schedule.legality.form import check_form
 from nmpsim.schedule.legality.hazards import find_hazards
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.schedule.legality.operands import Boxes, check_operands, operand_boxes
-from nmpsim.schedule.legality.order import Order, execute
+from nmpsim.schedule.legality.order import Order, execute, one_by_one
 from nmpsim.schedule.legality.placement import Images, check_placement
 from nmpsim.schedule.legality.work import check_work
 from nmpsim.spec.params import MachineParams
@@ -68,9 +68,9 @@ def check_hazards(program: Program, params: MachineParams) -> None:
     IllegalScheduleError
         With the first `nmpsim.schedule.legality.listing.MOST_FAULTS` faults.
     """
-    checked = _check(program, params)
-    find_hazards(*checked)
-    _refuse(checked.listing)
+    listing, boxes, order, source = _check(program, params)
+    find_hazards(listing, boxes, one_by_one(listing, source) or order, source)
+    _refuse(listing)
 
 
 def _check(program: Program, params: MachineParams) -> _Checked:

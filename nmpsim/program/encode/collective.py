@@ -82,7 +82,7 @@ def all_gather(out: Emitter, regions: list[list[Region]], ready: list[list[Event
 
 
 def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], common: int) -> list[Waits]:
-    """Send one small region of every PU straight to all others; counted by a shared semaphore.
+    """Send one small region of every PU that has one straight to all others; counted by a shared semaphore.
 
     Returns
     -------
@@ -95,6 +95,8 @@ def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], 
         for pu in range(pus):
             to = (pu + distance) % pus
             piece = region[pu]
+            if piece.size == 0:
+                continue
             _, event = out.send(
                 pu,
                 to,
@@ -127,6 +129,7 @@ def reduce_scatter(
     landing: int,
     pieces: list[Piece],
     ready: list[list[Event | None]],
+    credit: list[list[Event | None]],
     grain: int,
 ) -> list[list[Event | None]]:
     """Add the partial sums of all PUs; every owner ends with the whole sum of its piece, in place, in FP32.
@@ -143,6 +146,8 @@ def reduce_scatter(
     pieces : list of Piece, by owner
     ready : list of lists of Event, by PU
         When the PU's partial sums stand.
+    credit : list of lists of Event, by direction and PU
+        When the neighbour in that direction has emptied its landing space.
     grain : int
         Columns that fill one flit; pieces are halved at multiples of it.
 
@@ -172,7 +177,7 @@ def reduce_scatter(
                 _, there = out.send(
                     pu,
                     to,
-                    before[direction][pu],
+                    [*before[direction][pu], credit[direction][pu]],
                     direction=direction,
                     rows=m,
                     size=width * 4,

@@ -48,14 +48,15 @@ class Experts:
         gemm = Gemm(out, step.banks, plan.shape, f"layers.{layer}.router", segments, step.hidden)
         gemm.stream()
         size = m * experts * 4
-        own = [self.logits + pu * size for pu in range(step.pus)]
+        owners = [pu for pu, (_, number) in enumerate(step.hidden) if number]
+        own = {pu: self.logits + rank * size for rank, pu in enumerate(owners)}
 
         def keep(pu: int, chunk: Chunk) -> Event:
             return reduce_chunk(out, pu, m, chunk, own[pu] + chunk.start * 4, experts * 4, fp32=True)
 
         a = [(normed.address + first * 2, normed.ld) for first, _ in step.hidden]
         done = gemm.passes(m, a, normed.ready, step.partial, keep)
-        sent = [Region(address, 1, size if step.hidden[pu][1] else 0, size) for pu, address in enumerate(own)]
+        sent = [Region(own.get(pu, 0), 1, size if pu in own else 0, size) for pu in range(step.pus)]
         came = to_all(out, sent, [[d] for d in done], step.shared_turn())
         out.operator = step.index[f"layer{layer}.topk"]
         assert step.graph.routing is not None
@@ -74,7 +75,7 @@ class Experts:
                         waits,
                         a=self.logits,
                         a_ld=experts * 4,
-                        planes=step.pus,
+                        planes=len(owners),
                         plane_ld=size,
                         imm=self.choices,
                         table=table,

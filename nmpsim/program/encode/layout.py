@@ -57,6 +57,11 @@ class StepLayout:
         self.stats = [take(f"sums of squares {i}", self.pus * m * 4) for i in range(2)]
         self.gain = [take(f"gain {i}", self.x_ld) for i in range(2)]
         self.rope_at = take("rope table", -(-model.head_dim * 4 // beat) * beat)
+        self.flag = take("flag", 4)
+        self.credit = take("landing credits", 8)
+        self.joined = take("join", 4)
+        self.gain_readers: list[Ready] = [[[] for _ in range(self.pus)] for _ in range(2)]
+        self.norms = 0
         self.best = take("best tokens", m * 8 * (self.pus + 1))
         sizes = {1}
         for i, plan in self.schedule.gemm.items():
@@ -104,7 +109,7 @@ class StepLayout:
             (self.buffer.take(f"reduction {i}", partial, phase), self.buffer.take(f"landing {i}", landing, phase))
             for i in range(2)
         ]
-        reduction = Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1]))
+        reduction = Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1]), self.flag, self.credit)
         self.spread = Spread(self.out, self.banks, self.partial, reduction)
 
     def _reduces(self, kind: OperatorKind) -> bool:

@@ -58,11 +58,18 @@ class Sliced:
 
 @dataclass
 class Reduction:
-    """Buffer space of the reduce-scatters, used in turn by consecutive chunks."""
+    """Buffer space of the reduce-scatters, used in turn by consecutive chunks.
+
+    A PU that has emptied its landing space says so to both neighbours by a message of 4 bytes (``flag``, which lands
+    at ``credit_at``): only then may they fill it again.
+    """
 
     partial: tuple[int, int]
     landing: tuple[int, int]
+    flag: int
+    credit_at: int
     turn: int = 0
+    credit: list[list[list[Event | None]]] = field(default_factory=list)
     free: list[list[list[Event | None]]] = field(default_factory=list)
     complete: list[list[Event | None]] = field(default_factory=list)
 
@@ -104,11 +111,15 @@ class Spread:
         Regions for the planes of passes.
     reduction : Reduction
         Regions for partial sums over K.
+
+    ``sent`` holds, by PU, the events after which the latest gather is over on that PU: arrivals and own forwarding.
     """
 
     def __init__(self, out: Emitter, banks: Banks, partial: PartialSpace, reduction: Reduction) -> None:
         self.out, self.banks, self.partial, self.reduction = out, banks, partial, reduction
         self.grain = max(1, out.params.noc.flit_bytes // 4)
+        reduction.credit = [[[None] * out.pus for _ in range(2)] for _ in range(2)]
+        self.sent: list[list[Event | None]] = [[] for _ in range(out.pus)]
         reduction.free = [[[] for _ in range(out.pus)] for _ in range(2)]
         reduction.complete = [[] for _ in range(out.pus)]
 
@@ -150,6 +161,9 @@ class Spread:
             gemm = Gemm(self.out, self.banks, plan.shape, tensor, segments, [(0, rows)] * self.out.pus, paired=paired)
             gemm.stream()
             came = all_gather(self.out, a.own_regions(m), a.ready)
+            self.sent = [
+                [*arrivals, self.out.last(pu, SEND_CW), self.out.last(pu, SEND_CCW)] for pu, arrivals in enumerate(came)
+            ]
             ready = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
             return gemm.passes(m, [(a.address, a.ld)] * self.out.pus, ready, self.partial, consume)
         return self._over_k(operator, plan, tensor, m, a, segments, consume, paired=paired)
@@ -216,14 +230,43 @@ class Spread:
         out.operator = chunk.operator
         target = space.partial[chunk.turn]
         ready = [[s, *c] for s, c in zip(chunk.stands, space.complete, strict=True)]
-        reduce_scatter(out, m, target, chunk.ld, space.landing[chunk.turn], chunk.pieces, ready, self.grain)
+        reduce_scatter(
+            out,
+            m,
+            target,
+            chunk.ld,
+            space.landing[chunk.turn],
+            chunk.pieces,
+            ready,
+            space.credit[chunk.turn],
+            self.grain,
+        )
         for pu, piece in enumerate(chunk.pieces):
             event = out.last(pu, VECTOR)
             if piece.columns and event is not None:
                 place = Chunk(chunk.start, piece.columns, target + piece.start * 4, chunk.ld, 1, 0, event)
                 last[pu] = consume(pu, place)
             space.complete[pu] = [out.last(pu, VECTOR)]
+        self._return_credits(chunk.turn)
+        for pu in range(out.pus):
             space.free[chunk.turn][pu] = [out.last(pu, VECTOR), out.last(pu, SEND_CW), out.last(pu, SEND_CCW)]
+
+    def _return_credits(self, turn: int) -> None:
+        """Tell the neighbours that a landing space is empty once the additions emitted so far are done."""
+        out, space = self.out, self.reduction
+        for direction in range(2 if out.pus > 1 else 0):
+            for pu in range(out.pus):
+                sender = (pu + (1 if direction else -1)) % out.pus
+                target = space.credit_at + 4 * direction
+                _, space.credit[turn][direction][sender] = out.send(
+                    pu,
+                    sender,
+                    [out.last(pu, VECTOR)],
+                    direction=1 - direction,
+                    size=4,
+                    source=space.flag,
+                    target=target,
+                )
 
 
 def chunk_step(segments: list[Segments], chunks: int, grain: int) -> int:

@@ -95,7 +95,14 @@ class StepEncoder(StepLayout):
                         BeatImage("embedding", pu, bank, row, column, beats, token, first, number)
                     )
             ready.append([done])
+        for pu in range(self.pus):
+            self.join(pu, ready[pu], self.flag)
         return ready
+
+    def join(self, pu: int, waits: list[Event | None], target: int) -> Event:
+        """Emit the cheapest vector operation, one element, to wait for more events than an instruction can name."""
+        own = min(1, self.hidden[pu][1])
+        return self.out.vector(pu, V_SUM_SQUARES, 1, own, waits, a=self.x, a_ld=self.x_ld, out=target)
 
     def constant(self, tensor: str, target: int, shares: list[tuple[int, int]], size: int, waits: Ready) -> Ready:
         """Load the own columns of a vector (`size` bytes an element) to `target`."""
@@ -104,6 +111,14 @@ class StepEncoder(StepLayout):
         for pu, (first, number) in enumerate(shares):
             beats = -(-number * size // dram.column_bytes)
             done = None
+            if beats > dram.columns:
+                fault = Fault(
+                    f"placement of {tensor}",
+                    f"{beats} beats per PU",
+                    f"at most {dram.columns} (one row)",
+                    "use more PUs or a chip with longer rows",
+                )
+                raise InfeasibleError("a vector does not fit into a row", [fault])
             if beats:
                 row = self.banks.rows(pu, 1)
                 bank = row % dram.banks
@@ -131,7 +146,9 @@ class StepEncoder(StepLayout):
         out, m = self.out, self.m
         out.operator = operator
         turn = self.shared_turn()
-        gain = self.constant(tensor, self.gain[turn], self.hidden, 2, [[] for _ in range(self.pus)])
+        space = self.norms % 2
+        self.norms += 1
+        gain = self.constant(tensor, self.gain[space], self.hidden, 2, self.gain_readers[space])
         own = [self.stats[turn] + pu * m * 4 for pu in range(self.pus)]
         sums: Ready = []
         for pu, (_, number) in enumerate(self.hidden):
@@ -151,7 +168,7 @@ class StepEncoder(StepLayout):
                         waits,
                         a=self.x,
                         a_ld=self.x_ld,
-                        b=self.gain[turn],
+                        b=self.gain[space],
                         c=self.stats[turn],
                         planes=self.pus,
                         plane_ld=m * 4,
@@ -162,6 +179,7 @@ class StepEncoder(StepLayout):
                     )
                 ]
             )
+        self.gain_readers[space] = normed
         return Sliced(self.y, self.y_ld, self.hidden, normed)
 
     def qkv_and_rope(self, layer: int, normed: Sliced, rope: Ready) -> Ready:
@@ -176,6 +194,7 @@ class StepEncoder(StepLayout):
         done = self.spread.run(
             index, self.schedule.gemm[index], f"layers.{layer}.qkv", m, normed, self.segments(OperatorKind.QKV), keep
         )
+        joined = [self.join(pu, self.spread.sent[pu], self.joined) for pu in range(self.pus)]
         out.operator = self.index[f"layer{layer}.rope"]
         heads: list[tuple[str, int, int, int]] = []
         rotated: list[Event | None] = []
@@ -200,7 +219,8 @@ class StepEncoder(StepLayout):
                     out_ld=self.qkv_ld,
                 )
             rotated.append(event)
-        return self.attention.exchange(heads, self.qkv_ld, rotated)
+        there = self.attention.exchange(heads, self.qkv_ld, rotated)
+        return [[*events, join] for events, join in zip(there, joined, strict=True)]
 
     def residual(self, operator: int) -> Consume:
         """Return a consumer that adds a chunk to the residual stream."""

@@ -323,3 +323,44 @@ def execute(listing: Listing, images: Images, source: Indices) -> Order:
     order = untimed.run()
     untimed.check_end()
     return order
+
+
+def one_by_one(listing: Listing, source: Indices) -> Order | None:
+    """Execute every core strictly in the order of its stream, each instruction over before the next begins.
+
+    Parameters
+    ----------
+    listing : Listing
+        Well formed.
+    source : ndarray of int64
+        STREAM of every PASS.
+
+    Returns
+    -------
+    Order or None
+        None if the streams are not written in such an order; the units may still get through.
+    """
+    pus = listing.params.pus
+    have = [[0] * semaphores(pus) for _ in range(pus)]
+    waits = [listing.field(f"wait{i}").tolist() for i in range(WAITS)]
+    counts = [listing.field(f"count{i}").tolist() for i in range(WAITS)]
+    op, unit, bank, signal = (listing.field(name).tolist() for name in ("op", "unit", "bank", "signal"))
+    brings = dict(zip(listing.of_op(PASS).tolist(), source.tolist(), strict=True))
+    at, end = listing.first[:-1].tolist(), listing.first[1:].tolist()
+    order = Order([], {})
+    awake = deque(range(pus))
+    while awake:
+        pu = awake.popleft()
+        while at[pu] < end[pu]:
+            i = at[pu]
+            met = all(w[i] < 0 or have[pu][w[i]] >= c[i] for w, c in zip(waits, counts, strict=True))
+            if not met or brings.get(i, -1) > i:
+                break
+            have[pu][unit[i]] += 1
+            if op[i] == SEND:
+                have[bank[i]][signal[i]] += 1
+                order.arrivals.setdefault((bank[i], signal[i]), []).append(i)
+                awake.append(bank[i])
+            order.issued.append(i)
+            at[pu] += 1
+    return order if at == end else None

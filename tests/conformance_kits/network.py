@@ -1,0 +1,350 @@
+"""Conformance kit of the Network seam: what every implementation of docs/seams/network.md must satisfy.
+
+Derive a test class from `NetworkKit`, give it a `make_network` that returns a `Network`, and pytest does the rest::
+
+    class TestMyNetwork(NetworkKit):
+        def make_network(self):
+            return MyNetwork(...)
+
+The kit knows nothing about routers, virtual channels or topology: it speaks of messages, flits and stamps.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+NEVER = 2**62
+
+
+class Arrival(NamedTuple):
+    """The flit at the head of an ejection queue."""
+
+    ready_at: int
+    source: int
+    destination: int
+    message: int
+    sequence: int
+    last: int
+    signal: int
+    address: int
+    bytes: int
+
+
+class Network(ABC):
+    """A network under test; all times in ticks, its clock edges are the multiples of `period`."""
+
+    nodes: int  # >= 3
+    period: int  # of the network; ticks
+    core_period: int  # of those who use it; ticks
+    inject_flits: int  # places of an injection queue
+    eject_flits: int  # places of an ejection queue
+    patience: int  # ticks after which a network that could move a flit must have done so
+    wake: object  # wake[node]: ticks; the network lowers those of neighbours by itself
+
+    @abstractmethod
+    def space_at(self, node: int, direction: int) -> int:
+        """Tick at which one more flit can be written; NEVER while unknown."""
+
+    @abstractmethod
+    def write(self, node: int, direction: int, ready_at: int, **fields: int) -> None:
+        """Write a flit; `fields` are those of FLIT without the stamps.  Does not lower the wake."""
+
+    @abstractmethod
+    def head(self, node: int, direction: int) -> Arrival | None:
+        """The flit at the head of an ejection queue; None if there is none."""
+
+    @abstractmethod
+    def take(self, node: int, direction: int, free_at: int) -> None:
+        """Take the flit at the head; its place is free from `free_at` on.  Does not lower the wake."""
+
+    @abstractmethod
+    def arrived(self, node: int, direction: int) -> int:
+        """Flits written into an ejection queue since the start."""
+
+    @abstractmethod
+    def step(self, node: int, now: int) -> int:
+        """Visit a node of the network at the clock edge `now`; return its wake."""
+
+    @abstractmethod
+    def direction(self, source: int, destination: int) -> int:
+        """Direction of a shortest way."""
+
+    @abstractmethod
+    def least_latency(self, source: int, destination: int, direction: int) -> int:
+        """Least ticks from ``ready_at`` in the injection queue to ``ready_at`` in the ejection queue."""
+
+    @abstractmethod
+    def refuses(self) -> bool:
+        """Whether the network has noted a flit that it cannot send."""
+
+    @abstractmethod
+    def snapshot(self) -> bytes:
+        """All state that a visit may change, without wakes and what describes the visit itself."""
+
+
+@dataclass
+class Driver:
+    """Writers and takers at all nodes, and visits by the rules of the seam."""
+
+    network: Network
+    plain: bool = False
+    backwards: bool = False
+    quiescent: bool = False  # also visit between the wakes, and require that nothing changes
+    credit: int = 1  # ticks from the taking of a flit to the reuse of its place
+    now: int = 0
+    written: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # (message, flit): (stamp, direction)
+    taken: dict[tuple[int, int], list[tuple[int, Arrival]]] = field(default_factory=dict)
+    sent: list[tuple[int, int, int, int]] = field(default_factory=list)  # source, direction, destination, flits
+
+    def __post_init__(self) -> None:
+        self.outbox = {(node, d): deque() for node in range(self.network.nodes) for d in (0, 1)}
+        self.taken = {port: [] for port in self.outbox}
+
+    def send(self, source: int, destination: int, flits: int, direction: int | None = None) -> int:
+        """Queue a message behind its writer; return its number."""
+        d = self.network.direction(source, destination) if direction is None else direction
+        number = len(self.sent)
+        self.sent.append((source, d, destination, flits))
+        self.outbox[source, d].extend(self.flit(number, i) for i in range(flits))
+        return number
+
+    def flit(self, message: int, i: int) -> dict[str, int]:
+        """Fields of flit `i` of a message: all different, so that mixed-up flits are seen."""
+        source, _, destination, flits = self.sent[message]
+        return {
+            "source": source,
+            "destination": destination,
+            "message": message,
+            "sequence": i,
+            "last": int(i == flits - 1),
+            "signal": 1000 + message,
+            "address": 100_000 * message + 7 * i,
+            "bytes": 1 + (3 * i + message) % 128,
+        }
+
+    def write(self, node: int, d: int, ready_at: int) -> None:
+        """Write the next flit of an outbox."""
+        fields = self.outbox[node, d].popleft()
+        self.network.write(node, d, ready_at, **fields)
+        self.written[fields["message"], fields["sequence"]] = ready_at, d
+        self.network.wake[node] = min(self.network.wake[node], ready_at)
+
+    def take(self, node: int, d: int) -> None:
+        """Take the flit at the head of an ejection queue."""
+        head = self.network.head(node, d)
+        assert head is not None
+        assert head.ready_at <= self.now
+        self.network.take(node, d, self.now + self.credit)
+        self.taken[node, d].append((self.now, head))
+        self.network.wake[node] = min(self.network.wake[node], self.now + self.credit)
+
+    def visit(self, node: int) -> None:
+        """Visit a node if its wake has come; check what every visit must keep."""
+        network = self.network
+        if self.plain or network.wake[node] <= self.now:
+            before = [network.arrived(node, d) for d in (0, 1)]
+            empty = [network.head(node, d) is None for d in (0, 1)]
+            network.wake[node] = network.step(node, self.now)
+            assert network.wake[node] > self.now, "a wake lies strictly in the future"
+            for d in (0, 1):
+                assert network.arrived(node, d) <= before[d] + 1, "one flit per cycle and ejection queue"
+                head = network.head(node, d)
+                assert not empty[d] or head is None or head.ready_at > self.now, "a new stamp lies in the future"
+        elif self.quiescent:
+            before = network.snapshot()
+            network.step(node, self.now)
+            assert network.snapshot() == before, f"node {node} acted at {self.now} before its wake {network.wake[node]}"
+
+    def run(self, ticks: int, *, closed: tuple[tuple[int, int], ...] = (), write: bool = True) -> Driver:
+        """Let time pass; from the ejection queues in `closed` nothing is taken, with `write` off nothing is written."""
+        network = self.network
+        ports = [port for port in self.outbox if port not in closed]
+        nodes = range(network.nodes)[:: -1 if self.backwards else 1]
+        end = self.now + ticks
+        while self.now < end:
+            if not self.backwards and self.now % network.core_period == 0:
+                self.use_ports(ports, write=write)
+            if self.now % network.period == 0:
+                for node in nodes:
+                    self.visit(node)
+            if self.backwards and self.now % network.core_period == 0:
+                self.use_ports(ports, write=write)
+            self.now += 1
+        return self
+
+    def use_ports(self, open_ports: list[tuple[int, int]], *, write: bool) -> None:
+        """One edge of the users' clock: a flit each way, node and direction."""
+        network = self.network
+        for port in self.outbox:
+            if write and self.outbox[port] and network.space_at(*port) <= self.now:
+                self.write(*port, (self.now // network.period + 1) * network.period)
+        for port in open_ports:
+            head = network.head(*port)
+            if head is not None and head.ready_at <= self.now:
+                self.take(*port)
+
+    def arrivals(self) -> list[tuple[tuple[int, int], int, Arrival]]:
+        """Everything taken: (node and direction, tick, flit)."""
+        return [(port, at, flit) for port, taken in self.taken.items() for at, flit in taken]
+
+    def assert_complete(self) -> None:
+        """Every flit sent was taken once, unchanged, at its destination, in its direction, in order."""
+        expected = [(m, i) for m, (*_, flits) in enumerate(self.sent) for i in range(flits)]
+        assert sorted((flit.message, flit.sequence) for _, _, flit in self.arrivals()) == expected
+        for (node, d), _, flit in self.arrivals():
+            assert flit._asdict() == self.flit(flit.message, flit.sequence) | {"ready_at": flit.ready_at}
+            assert (node, d) == (flit.destination, self.sent[flit.message][1])
+        for taken in self.taken.values():
+            for source in range(self.network.nodes):
+                numbers = [(flit.message, flit.sequence) for _, flit in taken if flit.source == source]
+                assert numbers == sorted(numbers), "flits of one source and direction come in order"
+        assert not self.network.refuses()
+
+
+class NetworkKit(ABC):
+    """The contract, one clause per test."""
+
+    @abstractmethod
+    def make_network(self) -> Network:
+        """Return a fresh network of 3 to 8 nodes with at most 8 places in a queue."""
+
+    def drive(self, **ways) -> tuple[Network, Driver]:
+        network = self.make_network()
+        return network, Driver(network, **ways)
+
+    @staticmethod
+    def crowd(driver: Driver) -> int:
+        """Queue messages of mixed lengths between all nodes; return their flits."""
+        nodes = driver.network.nodes
+        for round_ in range(3):
+            for source in range(nodes):
+                for step in range(1, nodes):
+                    driver.send(source, (source + step) % nodes, 1 + (source + 2 * step + 3 * round_) % 5)
+        return sum(flits for *_, flits in driver.sent)
+
+    def test_every_flit_arrives_once_unchanged_and_in_order(self):
+        network, driver = self.drive()
+        flits = self.crowd(driver)
+        driver.run(flits * network.patience // 4)
+        driver.assert_complete()
+
+    def test_messages_between_two_nodes_do_not_overtake_each_other(self):
+        network, driver = self.drive()
+        last = network.nodes - 1
+        for i in range(12):
+            driver.send(last, 1, 1 + 5 * (i % 2), 0)
+            driver.send(last, 2 % last, 1 + i % 3, 0)
+            driver.send(0, 1, 3, 0)
+        driver.run(100 * network.patience)
+        driver.assert_complete()
+
+    def test_all_to_all_ends_in_both_directions(self):
+        network, driver = self.drive()
+        for source in range(network.nodes):
+            for step in range(1, network.nodes):
+                for d in (0, 1):
+                    driver.send(source, (source + step) % network.nodes, 9, d)
+        driver.run(sum(flits for *_, flits in driver.sent) * network.patience // 4)
+        driver.assert_complete()
+
+    def test_a_flit_is_invisible_before_its_stamp(self):
+        network, driver = self.drive()
+        driver.send(0, 1, 1)
+        later = 20 * network.period
+        driver.write(0, network.direction(0, 1), later)
+        network.wake[0] = 0  # an early visit is allowed and changes nothing
+        driver.run(later + 2 * network.patience)
+        ((_, _, flit),) = driver.arrivals()
+        assert flit.ready_at >= later + network.least_latency(0, 1, network.direction(0, 1))
+
+    def test_nothing_is_faster_than_a_lone_flit(self):
+        network, driver = self.drive()
+        flits = self.crowd(driver)
+        driver.run(flits * network.patience // 4)
+        for (node, d), _, flit in driver.arrivals():
+            ready_at, _ = driver.written[flit.message, flit.sequence]
+            assert flit.ready_at >= ready_at + network.least_latency(flit.source, node, d)
+
+    def test_a_closed_queue_stops_its_direction_and_loses_nothing(self):
+        network, driver = self.drive()
+        flits = 60
+        blocked = driver.send(0, 1, flits, 0)
+        free = driver.send(2, 1, flits, 1)
+        driver.run(4 * flits * network.patience // 4, closed=((1, 0),))
+        assert network.arrived(1, 0) == network.eject_flits
+        assert driver.outbox[0, 0], "the writer is stopped by the lack of places"
+        assert [flit.message for _, _, flit in driver.arrivals()] == [free] * flits
+        driver.run(4 * flits * network.patience // 4)
+        assert [flit.message for _, flit in driver.taken[1, 0]] == [blocked] * flits
+        driver.assert_complete()
+
+    def test_the_injection_queue_is_finite_and_frees_its_places(self):
+        network, driver = self.drive()
+        driver.send(0, 1, network.inject_flits + 1, 0)
+        later = 20 * network.period
+        for _ in range(network.inject_flits):
+            assert network.space_at(0, 0) <= driver.now
+            driver.write(0, 0, later)
+        assert network.space_at(0, 0) >= NEVER
+        driver.run(later, write=False)
+        assert network.space_at(0, 0) >= NEVER
+        driver.run(network.patience, write=False)
+        assert later < network.space_at(0, 0) <= driver.now
+
+    def test_no_flit_is_ejected_before_its_place_is_free(self):
+        network, driver = self.drive(credit=40)
+        driver.send(0, 1, 3 * network.eject_flits + 1, 0)
+        driver.run(4 * network.eject_flits * (network.patience + 40))
+        taken = driver.taken[1, 0]
+        assert len(taken) == 3 * network.eject_flits + 1
+        for number in range(network.eject_flits, len(taken)):
+            taken_at, _ = taken[number - network.eject_flits]
+            assert taken[number][1].ready_at > taken_at + driver.credit
+        assert all(earlier.ready_at <= later.ready_at for (_, earlier), (_, later) in pairwise(taken))
+
+    def test_skipping_and_the_order_of_visits_are_seen_by_nobody(self):
+        seen = []
+        for ways in ({"plain": True}, {}, {"backwards": True}, {"plain": True, "backwards": True}):
+            network, driver = self.drive(**ways)
+            flits = self.crowd(driver)
+            driver.run(flits * network.patience // 4)
+            seen.append((driver.arrivals(), driver.written, network.snapshot()))
+        for way in seen[1:]:
+            assert way == seen[0]
+
+    def test_nothing_happens_before_a_wake(self):
+        network, driver = self.drive(quiescent=True)
+        for source in range(network.nodes):
+            driver.send(source, (source + 1) % network.nodes, 6, 0)
+            driver.send(source, (source + 2) % network.nodes, 2, 0)
+        driver.run(10 * network.patience, closed=((1, 0),))
+        driver.run(20 * network.patience)
+        driver.assert_complete()
+
+    def test_a_message_to_its_own_node_is_refused(self):
+        network, driver = self.drive()
+        driver.send(1, 1, 1, 0)
+        driver.run(4 * network.patience)
+        assert network.refuses()
+        assert not driver.arrivals()
+
+    def test_a_message_to_no_node_is_refused(self):
+        network, driver = self.drive()
+        driver.send(1, network.nodes, 1, 0)
+        driver.run(4 * network.patience)
+        assert network.refuses()
+        assert not driver.arrivals()
+
+    def test_messages_may_not_be_interleaved_in_an_injection_queue(self):
+        network, driver = self.drive()
+        for _ in range(2):
+            driver.send(0, 1, 2, 0)
+        queue = driver.outbox[0, 0]
+        queue[1], queue[2] = queue[2], queue[1]  # head, head, tail, tail
+        driver.run(4 * network.patience)
+        assert network.refuses()
+        assert len(driver.arrivals()) == 1
