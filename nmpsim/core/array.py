@@ -29,11 +29,11 @@ done at the global time only.
 
 from __future__ import annotations
 
+from nmpsim.core.folds import finish_write, queue_fold
 from nmpsim.core.geometry import shape_fold, shape_pass
-from nmpsim.core.ports import bank_mask, line_mask, use_ports
-from nmpsim.core.queue import mark_end, mark_start, record_interval, waits_met
+from nmpsim.core.ports import bank_mask, use_ports
+from nmpsim.core.queue import mark_start, record_interval, waits_met
 from nmpsim.core.state import (
-    ACCUMULATORS_BUSY,
     BUSY,
     EDGE_BANDWIDTH,
     LOAD_STATIONARY,
@@ -45,12 +45,10 @@ from nmpsim.core.state import (
     RECONFIGURE,
     WAIT_SEMAPHORE,
 )
+from nmpsim.core.stationary import load_unknown, stationary_load, stationary_stream
+from nmpsim.core.streaming import UNKNOWN, stream_step
 from nmpsim.kernel import NEVER, inlined
-from nmpsim.link.fifo import head_at, pop
-from nmpsim.program.isa import CHAIN, IS, OS, SPLIT_K, TREE, UNITS, WS
-
-UNKNOWN = -2
-"""Reason of a cycle ahead of the global time that cannot be decided yet."""
+from nmpsim.program.isa import CHAIN, IS, OS, TREE, UNITS
 
 
 @inlined
@@ -65,20 +63,6 @@ def charge(actor, row, stall, work, at, reason, operator, core, log):
         actor.since = at
         actor.reason = reason
         actor.operator = operator
-
-
-@inlined
-def queue_fold(actor, pending, ins, last, cycles, frees, address, length):
-    """Queue a finished fold for its write, `depth` advances from now (changes `actor` and `pending`)."""
-    entry = pending[(actor.pending_head + actor.pending) % PENDING_DEPTH]
-    entry.ready_at = actor.advances + actor.depth
-    entry.last = last
-    entry.cycles = cycles
-    entry.frees = frees
-    entry.operator = ins.operator
-    entry.address = address
-    entry.bytes = length
-    actor.pending += 1
 
 
 @inlined
@@ -107,256 +91,6 @@ def begin_pass(actor, strips, first, count, ins, p, number, index):
         if ins.flow == OS and strip.wait > 0:
             strip.wait = NOT_OPEN
         shape_fold(strip, ins, p, s, 0, 0)
-
-
-@inlined
-def stream_ports(leader, ins, p, at, history, period):
-    """Note the banks that one step of an OS or IS pass reads and writes (changes `history`)."""
-    groups = p.strips // ins.group
-    reads = ins.m * 2 * (groups if ins.split == SPLIT_K else 1) if ins.flow == OS else 0
-    writes = ins.m * 4 * (1 if ins.split == CHAIN else groups) if ins.flow == IS else 0
-    read_mask = line_mask(ins.a, reads, leader.step, p.buffer_banks, p.bank_bytes)
-    write_mask = line_mask(ins.out, writes, leader.step, p.buffer_banks, p.bank_bytes)
-    if ins.flow == IS and leader.inner > 0:
-        read_mask |= write_mask
-    if read_mask | write_mask:
-        use_ports(history, at, period, read_mask, write_mask)
-
-
-@inlined
-def stream_strip(actor, strip, fifo, slots, pending, ins, p, at, credit, index, is_last):
-    """Move one strip one step on (changes its first five arguments)."""
-    if strip.wait != 0:
-        if strip.wait != NOT_OPEN:
-            strip.wait -= 1
-        return
-    if strip.step < strip.limit and strip.step % ins.group == strip.phase:
-        pop(fifo, slots, at + credit)
-        actor.pops += 1
-        actor.macs += ins.m * strip.valid
-    strip.step += 1
-    if strip.step < actor.steps:
-        return
-    strip.step = 0
-    strip.inner += 1
-    if strip.inner == actor.inners:
-        strip.inner = 0
-        strip.outer += 1
-        if strip.outer == actor.outers:
-            strip.left = 0
-        if is_last and ins.flow == OS:
-            groups = p.strips // ins.group
-            length = min(p.buffer_banks * p.bank_bytes, groups * p.columns * 4)
-            address = ins.out + (strip.outer - 1) * p.columns * 4
-            queue_fold(actor, pending, ins, 1 - strip.left, actor.drain, 1, address, length)
-    if strip.left == 1:
-        shape_fold(strip, ins, p, index, strip.outer, strip.inner)
-        group = index // ins.group
-        if ins.flow == OS and ins.split == CHAIN and group > 0:
-            strip.wait = actor.opened_at + group * p.columns - 1 - actor.advances
-            if actor.opened < strip.outer:
-                strip.wait = NOT_OPEN
-
-
-@inlined
-def any_moves(strips, first, last):
-    """Return whether a strip of [first, last) is within a fold or about to begin one."""
-    for s in range(first, last):
-        if strips[s].left == 1 and strips[s].wait != NOT_OPEN:
-            return True
-    return False
-
-
-@inlined
-def open_fold(actor, strips, first, count, fold, ins, p):
-    """Let the first group begin an output fold; later groups follow `columns` steps apart (changes `actor`, `strips`).
-
-    At most `fold_sets` = 2 folds are open, so a group that ends a fold needs to know of the next one only.
-    """
-    actor.sets += 1
-    actor.opened = fold
-    actor.opened_at = actor.advances
-    for s in range(first, first + count):
-        if strips[s].wait == NOT_OPEN:
-            strips[s].wait = (s // ins.group) * p.columns
-
-
-@inlined
-def stream_step(actor, strips, first, count, fifo, slot, pending, ins, p, at, ahead, credit, history, period):
-    """Do one step of an OS or IS pass; return (reason, tick to look again) (changes its first arguments).
-
-    The reason is UNKNOWN, and nothing has changed, when `at` lies ahead of the global time and a beat has no stamp
-    yet: it may still come in time.
-    """
-    if at < actor.paced_until:
-        return EDGE_BANDWIDTH, actor.paced_until
-    if ins.flow == IS and actor.step < ins.m:
-        address = ins.a + actor.step * ins.a_ld
-        actor.step += 1
-        actor.advances += 1
-        use_ports(history, at, period, bank_mask(address, p.columns * 2, p.buffer_banks, p.bank_bytes), 0)
-        return LOAD_STATIONARY, at + period
-    leader = strips[first]
-    opens = ins.flow == OS and leader.left == 1 and leader.step == 0
-    start = first
-    if opens and actor.sets >= p.fold_sets:
-        opens = False
-        start = first + ins.group  # the first group waits, later ones of a chain go on with their folds
-        if ins.split != CHAIN or not any_moves(strips, start, first + count):
-            actor.advances += 1
-            return ACCUMULATORS_BUSY, at + period
-    look = at
-    for s in range(start, first + count):
-        strip = strips[s]
-        if strip.left == 1 and strip.wait == 0 and strip.step < strip.limit and strip.step % ins.group == strip.phase:
-            ready = head_at(fifo[s], slot[s])
-            if ready < NEVER and slot[s, fifo[s].head % slot.shape[1]].target != 0:
-                ready = NEVER
-            look = max(look, ready)
-    if look == NEVER and ahead:
-        return UNKNOWN, at
-    if look > at:
-        if actor.begun == 0 and actor.pending > 0:
-            actor.advances += 1  # nothing of this pass is in flight: what is ahead of it moves on
-            look = at + period
-        return OPERAND_LATE, look
-    actor.begun = 1
-    actor.advances += 1
-    if opens:
-        open_fold(actor, strips, first, count, leader.outer, ins, p)
-    if leader.left == 1 and start == first:
-        stream_ports(leader, ins, p, at, history, period)
-    for s in range(start, first + count):
-        if strips[s].left == 1:
-            last = s == first + count - 1
-            stream_strip(actor, strips[s], fifo[s], slot[s], pending, ins, p, at, credit, s, last)
-    if strips[first + count - 1].left == 0:
-        if ins.flow == IS:
-            queue_fold(actor, pending, ins, 1, 1, 0, ins.out, p.bank_bytes)
-        actor.instruction = -1
-        actor.stream_instruction = -1
-    actor.paced_until = at + actor.pace * period
-    return BUSY, at + period
-
-
-@inlined
-def take_shadow(actor):
-    """Make the loaded stationary operand the streaming one (changes `actor`)."""
-    if actor.stream_instruction != actor.shadow_instruction:
-        actor.stream_instruction = actor.shadow_instruction
-        actor.stream_outers = actor.outers
-        actor.stream_inners = actor.inners
-        actor.stream_drain = actor.drain
-        actor.stream_pace = actor.pace
-        actor.outer = 0
-        actor.inner = 0
-    actor.streaming = 1
-    actor.shadow = 0
-    actor.step = 0
-    actor.steps = actor.shadow_steps
-
-
-@inlined
-def stationary_stream(actor, pending, program, p, at, history, period):
-    """Stream one step of a WS or TREE fold; return the reason, or -1 when no fold can stream (changes `actor`)."""
-    if at < actor.paced_until:
-        return EDGE_BANDWIDTH
-    tree = actor.flow == TREE
-    if actor.streaming == 0:
-        if actor.shadow == 0:
-            return -1
-        fresh = actor.stream_instruction != actor.shadow_instruction or actor.inner == 0
-        if tree and fresh and actor.sets >= p.fold_sets:
-            actor.advances += 1
-            return ACCUMULATORS_BUSY
-        if tree and fresh:
-            actor.sets += 1
-        take_shadow(actor)
-    ins = program[actor.stream_instruction]
-    actor.advances += 1
-    if not tree:
-        groups = p.strips // ins.group
-        reads = ins.group * p.strip_rows * 2 * (groups if ins.split == SPLIT_K else 1)
-        writes = groups * p.columns * 4
-        read_mask = line_mask(ins.a + actor.inner * reads, reads, actor.step, p.buffer_banks, p.bank_bytes)
-        write_mask = line_mask(ins.out, writes, actor.step, p.buffer_banks, p.bank_bytes)
-        if actor.inner > 0:
-            read_mask |= write_mask
-        use_ports(history, at, period, read_mask, write_mask)
-    actor.step += 1
-    actor.paced_until = at + actor.stream_pace * period
-    if actor.step == actor.steps:
-        actor.streaming = 0
-        actor.inner += 1
-        if actor.inner == actor.stream_inners:
-            actor.inner = 0
-            actor.outer += 1
-            last = 1 if actor.outer == actor.stream_outers else 0
-            if tree:
-                queue_fold(actor, pending, ins, last, actor.stream_drain, 1, ins.out, p.bank_bytes)
-            elif last == 1:
-                queue_fold(actor, pending, ins, 1, 1, 0, ins.out, p.bank_bytes)
-            if last == 1:
-                actor.stream_instruction = -1
-    return BUSY
-
-
-@inlined
-def stationary_load(actor, strips, first, count, fifo, slot, ins, p, at, credit):
-    """Load one beat per strip into the shadow registers; return (loaded, tick to look again) (changes its arguments).
-
-    `loaded` is 1 when beats were taken.  The tick is `at` when nothing can be loaded for another reason, NEVER when a
-    beat has no stamp yet.
-    """
-    if actor.shadow == 1:
-        return 0, at
-    need = 0
-    look = at
-    for s in range(first, first + count):
-        strip = strips[s]
-        need = max(need, strip.limit)
-        if actor.loading < strip.limit:
-            ready = head_at(fifo[s], slot[s])
-            if ready < NEVER and slot[s, fifo[s].head % slot.shape[1]].target != 0:
-                ready = NEVER
-            look = max(look, ready)
-    if look > at:
-        return 0, look
-    for s in range(first, first + count):
-        strip = strips[s]
-        if actor.loading < strip.limit:
-            pop(fifo[s], slot[s], at + credit)
-            actor.pops += 1
-            actor.macs += ins.m * strip.valid
-    actor.loading += 1
-    if actor.loading >= need:
-        actor.shadow = 1
-        actor.shadow_instruction = actor.instruction
-        actor.loading = 0
-        per_slice = p.macs_per_cycle // p.strips
-        actor.shadow_steps = ins.m if ins.flow == WS else ins.m * (-(-(need * p.columns) // per_slice))
-        actor.load_inner += 1
-        if actor.load_inner == actor.inners:
-            actor.load_inner = 0
-            actor.load_outer += 1
-        if actor.load_outer == actor.outers:
-            actor.instruction = -1
-        else:
-            for s in range(first, first + count):
-                shape_fold(strips[s], ins, p, s, actor.load_outer, actor.load_inner)
-    return 1, at
-
-
-@inlined
-def load_unknown(actor, strips, first, count, fifo, slot):
-    """Return whether a stationary load might or might not find its beats: some have no stamp yet."""
-    if actor.instruction < 0 or (actor.shadow == 1 and actor.streaming == 1):
-        return False
-    for s in range(first, first + count):
-        if actor.loading < strips[s].limit:
-            if head_at(fifo[s], slot[s]) == NEVER or slot[s, fifo[s].head % slot.shape[1]].target != 0:
-                return True
-    return False
 
 
 @inlined
@@ -396,18 +130,6 @@ def try_issue(actor, strips, first, count, pending, queue, entries, semaphore, p
             return BUSY
     begin_pass(actor, strips, first, count, ins, p, entry.instruction, index)
     return BUSY
-
-
-@inlined
-def finish_write(actor, pending, span, at):
-    """Retire the fold whose write has ended (changes `actor` and `span`)."""
-    entry = pending[actor.pending_head]
-    actor.writing = 0
-    actor.pending_head = (actor.pending_head + 1) % PENDING_DEPTH
-    actor.pending -= 1
-    actor.sets -= entry.frees
-    actor.passes += entry.last
-    mark_end(span, entry.operator, at)
 
 
 @inlined
@@ -510,7 +232,7 @@ def step_actor(
                 actor.at = at
                 return at
         elif not streams and actor.flow >= 0:
-            streamed = stationary_stream(actor, pending, program, p, at, history, period)
+            streamed = stationary_stream(actor, pending, first, program, p, at, history, period)
             loaded, later = 0, at
             if actor.instruction >= 0:
                 loaded, later = stationary_load(

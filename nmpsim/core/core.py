@@ -15,10 +15,10 @@ from nmpsim.core.mover import step_mover
 from nmpsim.core.network import step_receiver, step_sender
 from nmpsim.core.ports import open_cycle
 from nmpsim.core.queue import charge_unit, entry_at, newest_at, record_interval
-from nmpsim.core.state import BUSY, FINISHED, QUEUE_EMPTY, UNIT_QUEUE_FULL
+from nmpsim.core.state import BUSY, FINISHED, UNIT_QUEUE_FULL
 from nmpsim.core.vector import step_vector
 from nmpsim.kernel import NEVER, inlined, kernel
-from nmpsim.program.isa import ARRAY, MOVE, SEND_CCW, SEND_CW, UNITS, VECTOR
+from nmpsim.program.isa import ARRAY, MOVE, SEND_CW, UNITS, VECTOR
 
 SEQUENCER = UNITS
 
@@ -253,7 +253,7 @@ def settle_core(c, now, state):
         unit = state.unit[c, u]
         row = ARRAY if u == SEQUENCER else u
         state.stall[c, row, unit.reason] += now - unit.since
-        record_interval(state.core[c], state.interval[c], row, unit.reason, unit.operator, unit.since, now)
+        record_interval(state.core[c], state.interval[c], row, unit.reason, unit.held, unit.since, now)
         unit.since = now
     for i in range(state.actor.shape[1]):
         actor = state.actor[c, i]
@@ -263,5 +263,3 @@ def settle_core(c, now, state):
             state.work[c, actor.operator, actor.reason] += elapsed
         record_interval(state.core[c], state.interval[c], UNITS + i, actor.reason, actor.operator, actor.since, now)
         actor.since = now
-
-

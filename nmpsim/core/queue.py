@@ -81,9 +81,13 @@ def record_interval(core, log, unit, reason, operator, start, end):
 
 @inlined
 def charge_unit(unit, row, stall, now, reason, core, log):
-    """Account the cycles up to `now` to the reason that held, and note the new one (changes `unit` and `stall`)."""
-    if reason != unit.reason:
+    """Account the cycles up to `now` to the reason and operator that held, and note the new ones.
+
+    Changes `unit`, `stall`, `core` and `log`.
+    """
+    if reason != unit.reason or unit.operator != unit.held:
         stall[unit.reason] += now - unit.since
-        record_interval(core, log, row, unit.reason, unit.operator, unit.since, now)
+        record_interval(core, log, row, unit.reason, unit.held, unit.since, now)
         unit.since = now
         unit.reason = reason
+        unit.held = unit.operator

@@ -192,7 +192,8 @@ UNIT = Record(
     ("reason", "", "reason of the cycles since `since`"),
     ("since", "tick", "start of the interval not yet accounted"),
     ("wake", "tick", "first tick at which the unit may do something"),
-    ("operator", "", "operator of the instruction at the head"),
+    ("operator", "", "operator of the instruction in progress or at the head"),
+    ("held", "", "operator of the cycles since `since`"),
 )
 
 ENTRY = Record(
@@ -311,6 +312,7 @@ def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> 
     state.actor.reason = QUEUE_EMPTY
     state.unit.reason = QUEUE_EMPTY
     state.unit.operator = -1
+    state.unit.held = -1
     state.vector.instruction = -1
     state.mover.instruction = -1
     state.sender.instruction = -1

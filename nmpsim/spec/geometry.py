@@ -22,6 +22,9 @@ SUM_BYTES = 4
 Reader = Callable[..., Any]
 """``read(path, ...)``: the sound values at the dotted paths as a tuple, or None if one is not sound."""
 
+MIN_RUN_QUEUE = 2
+"""Runs that a weight stream posts to a bank at once."""
+
 
 def reader(tree: Mapping[str, Any], broken: set[str]) -> Reader:
     """Return a function that reads sound values of a chip tree by dotted path.
@@ -113,6 +116,14 @@ def _port(read: Reader) -> Iterator[Fault]:
             "space for a whole row is reserved before its ACT: enlarge the FIFO",
         )
     yield from _multiple(read, "port.fifo_bytes", "dram.column_bytes", "the FIFO holds whole beats: change one")
+    queue = read("port.run_queue")
+    if queue and queue[0] < MIN_RUN_QUEUE:
+        yield Fault(
+            "port.run_queue",
+            str(queue[0]),
+            f"at least {MIN_RUN_QUEUE}",
+            "a weight stream posts its whole rows and its last, shorter row at once: enlarge the queue",
+        )
 
 
 def _kind(read: Reader) -> Iterator[Fault]:

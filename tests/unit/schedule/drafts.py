@@ -157,10 +157,10 @@ def with_field(program, pu, index, **fields):
     return program
 
 
-def with_image(program, index, **fields):
+def with_image(program, which, **fields):
     """The program with some fields of one image changed."""
     images = list(program.images)
-    images[index] = replace(images[index], **fields)
+    images[which] = replace(images[which], **fields)
     return replace(program, images=tuple(images))
 
 
