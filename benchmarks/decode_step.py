@@ -1,4 +1,4 @@
-# ruff: noqa: INP001  (a folder of scripts, no package)
+# ruff: noqa: INP001, T201  (a folder of scripts that print, no package)
 """Speed of a decode step on both chips, skip mode against plain mode, alternately, in CPU seconds.
 
 Run: ``python benchmarks/decode_step.py`` (median of 3; the first, compiling run is not counted).

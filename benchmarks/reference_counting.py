@@ -1,4 +1,4 @@
-# ruff: noqa: INP001  (a folder of scripts, no package)
+# ruff: noqa: INP001, S603, T201  (a folder of scripts that print, no package)
 """What switching off numba's reference counting buys: CPU seconds of a decode step, with and without, alternately.
 
 Run: ``python benchmarks/reference_counting.py`` (compiles both variants first).

@@ -2,7 +2,8 @@
 
     compute  MACs / (MACs per core cycle of the die)
     vector   elements / (lanes of the die)
-    dram     sum over tiers of bytes / (bandwidth when every bank streams whole rows of that tier, one per tRC)
+    dram     sum over tiers of bytes / (bandwidth when every bank streams whole rows of that tier, one per tRC),
+             less one tRC: nobody waits for the last row to be closed
     noc      flit-hops / (directed links of the ring), in NoC cycles
 
 tRC is the published one, not rounded to the command clock.
@@ -42,10 +43,11 @@ def bounds(params: MachineParams, macs: int, elements: int, tier_bytes: list[int
     """
     clock = core_GHz(params)
     seconds = sum(b / peak for b, peak in zip(tier_bytes, tier_bandwidth(params), strict=True))
+    last = max((ns for used, ns in zip(tier_bytes, params.row_cycle_ns, strict=True) if used), default=0.0)
     links = 2 * params.pus if params.pus > 1 else 1
     return {
         "compute": macs / (params.core.macs_per_cycle * params.pus),
         "vector": elements / (params.core.lanes * params.pus),
-        "dram": seconds * clock * 1e9,
+        "dram": max(0.0, seconds * 1e9 - last) * clock,
         "noc": flit_hops / links * params.noc_period / params.core_period,
     }

@@ -52,8 +52,9 @@ def check_conservation(state: NocState) -> None:
     for name in _QUEUES:
         queue, capacity = getattr(state, name), getattr(state, f"{name}_flit").shape[-1]
         held = queue["filled"] - queue["head"]
-        if held.min(initial=0) < 0 or held.max(initial=0) > capacity:
-            raise InternalError(f"network: a queue of {name} holds {held.max()} flits in {capacity} places")
+        wrong = held[(held < 0) | (held > capacity)]
+        if len(wrong):
+            raise InternalError(f"network: a queue of {name} holds {wrong[0]} flits in {capacity} places")
     written = int(state.inject["head"].sum())
     inside = int((state.buffer["filled"] - state.buffer["head"]).sum())
     left = int(state.eject["filled"].sum())

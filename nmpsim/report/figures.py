@@ -134,15 +134,13 @@ def dram_utilisation(run: Run, moved_bytes: int, cycles: int) -> float | None:
     return moved_bytes * run.clock_GHz * 1e9 / (run.peaks["dram_bytes_per_second"] * cycles) if cycles else None
 
 
-def percentages(values: Iterable[int], digits: int = 1) -> list[str]:
-    """Shares of a whole as text, rounded so that the printed ones add up to exactly 100 (largest remainder).
+def percentages(values: Iterable[int]) -> list[str]:
+    """Shares of a whole in per cent with one decimal, rounded so that they add up to exactly 100 (largest remainder).
 
     Parameters
     ----------
     values : iterable of int
         Parts of the whole, none negative.
-    digits : int
-        Digits behind the point.
 
     Examples
     --------
@@ -150,15 +148,14 @@ def percentages(values: Iterable[int], digits: int = 1) -> list[str]:
     ['33.4', '33.3', '33.3']
     """
     parts = list(values)
-    whole, units = sum(parts), 100 * 10**digits
+    whole = sum(parts)
     if whole == 0:
-        return [f"{0:.{digits}f}" for _ in parts]
-    shares = [value * units // whole for value in parts]
-    left = units - sum(shares)
-    order = sorted(range(len(parts)), key=lambda i: (-(parts[i] * units % whole), i))
-    for index in order[:left]:
+        return ["0.0"] * len(parts)
+    shares = [1000 * value // whole for value in parts]
+    order = sorted(range(len(parts)), key=lambda i: (-(1000 * parts[i] % whole), i))
+    for index in order[: 1000 - sum(shares)]:
         shares[index] += 1
-    return [f"{share // 10**digits}.{share % 10**digits:0{digits}d}" for share in shares]
+    return [f"{share // 10}.{share % 10}" for share in shares]
 
 
 def ridge(run: Run) -> float:

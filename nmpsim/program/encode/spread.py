@@ -111,14 +111,13 @@ class Spread:
         Regions for the planes of passes.
     reduction : Reduction
         Regions for partial sums over K.
-
-    ``sent`` holds, by PU, the events after which the latest gather is over on that PU: arrivals and own forwarding.
     """
 
     def __init__(self, out: Emitter, banks: Banks, partial: PartialSpace, reduction: Reduction) -> None:
         self.out, self.banks, self.partial, self.reduction = out, banks, partial, reduction
         self.grain = max(1, out.params.noc.flit_bytes // 4)
         reduction.credit = [[[None] * out.pus for _ in range(2)] for _ in range(2)]
+        # by PU: events after which the latest gather is over there, arrivals and own forwarding
         self.sent: list[list[Event | None]] = [[] for _ in range(out.pus)]
         reduction.free = [[[] for _ in range(out.pus)] for _ in range(2)]
         reduction.complete = [[] for _ in range(out.pus)]

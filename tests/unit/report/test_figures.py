@@ -20,16 +20,29 @@ from nmpsim.report.figures import (
 from tests.unit.report.small import run_of
 
 
-@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=20), st.integers(0, 3))
-def test_printed_percentages_add_up_to_exactly_100(values, digits):
-    units = [int(text.replace(".", "")) for text in percentages(values, digits)]
-    assert sum(units) == (100 * 10**digits if any(values) else 0)
+PARTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=20).filter(any)
 
 
-@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=20).filter(any))
+def thousandths(values):
+    """Printed shares without their point."""
+    return [int(text.replace(".", "")) for text in percentages(values)]
+
+
+@given(PARTS)
+def test_printed_percentages_add_up_to_exactly_100(values):
+    assert sum(thousandths(values)) == 1000
+
+
+@given(PARTS)
 def test_a_percentage_is_off_by_less_than_one_last_digit(values):
-    for value, text in zip(values, percentages(values), strict=True):
-        assert abs(float(text) - 100 * value / sum(values)) < 0.1000001
+    whole = sum(values)
+    for value, share in zip(values, thousandths(values), strict=True):
+        assert abs(share * whole - 1000 * value) < whole
+
+
+def test_shares_of_nothing_are_nothing():
+    assert percentages([0, 0]) == ["0.0", "0.0"]
+    assert percentages([]) == []
 
 
 def test_the_largest_bound_is_named_and_no_work_means_latency():

@@ -67,8 +67,9 @@ class Draft:
         size = beats * self.params.dram.column_bytes
         self.images.append(BeatImage(f"t{self.row}", pu, bank, self.row, 0, beats, 0, 0, size // 2))
         self.row += 1
-        return self.emit(pu, MOVE, LOAD, waits, bank=bank, row=self.row - 1, beats=beats, bytes=size, out=out,
-                         traffic=CONSTANT)
+        return self.emit(
+            pu, MOVE, LOAD, waits, bank=bank, row=self.row - 1, beats=beats, bytes=size, out=out, traffic=CONSTANT
+        )
 
     def vector(self, pu, op, m, n, waits=(), **fields):
         parts = loops(op, m, n, fields.get("planes", 0), fields.get("flags", 0), fields.get("imm", 0))
@@ -83,8 +84,9 @@ class Draft:
     def send(self, pu, to, a, b, waits=(), *, size=16, common=None, direction=0):
         """Send one row; returns (completion at the sender, arrival at the destination)."""
         signal = arrival(pu, direction) if common is None else shared(self.params.pus, common)
-        sent = self.emit(pu, SEND_CW + direction, SEND, waits, m=1, bytes=size, a=a, b=b, bank=to, imm=direction,
-                         signal=signal)
+        sent = self.emit(
+            pu, SEND_CW + direction, SEND, waits, m=1, bytes=size, a=a, b=b, bank=to, imm=direction, signal=signal
+        )
         return sent, self.count(to, signal)
 
     def stream(self, pu, tile, waits=(), *, tensor=None, traffic=WEIGHT):
@@ -93,8 +95,16 @@ class Draft:
         counts = beat_counts(tile, core)
         self.images.append(StreamImage(tensor or f"w{self.row}", pu, self.row, (tile,)))
         self.tables += [int(c) for c in counts]
-        done = self.emit(pu, MOVE, STREAM, waits, row=self.row, table=len(self.tables) - core.strips, traffic=traffic,
-                         bytes=useful_bytes(tile))
+        done = self.emit(
+            pu,
+            MOVE,
+            STREAM,
+            waits,
+            row=self.row,
+            table=len(self.tables) - core.strips,
+            traffic=traffic,
+            bytes=useful_bytes(tile),
+        )
         self.row += -(-int(counts.max()) // dram.columns)
         if traffic == WEIGHT:
             self.weight_bytes += useful_bytes(tile)
@@ -107,9 +117,24 @@ class Draft:
     def work(self, pu, tile, a, out, waits=(), m=1):
         """PASS on one tile; A and C are dense."""
         self.macs += m * tile.n * tile.k
-        return self.emit(pu, ARRAY, PASS, waits, flow=tile.flow, group=tile.group, split=tile.split,
-                         contiguous=tile.contiguous, m=m, n=tile.n, k=tile.k, a=a, a_ld=2 * tile.k, out=out,
-                         out_ld=4 * tile.n, planes=1)
+        return self.emit(
+            pu,
+            ARRAY,
+            PASS,
+            waits,
+            flow=tile.flow,
+            group=tile.group,
+            split=tile.split,
+            contiguous=tile.contiguous,
+            m=m,
+            n=tile.n,
+            k=tile.k,
+            a=a,
+            a_ld=2 * tile.k,
+            out=out,
+            out_ld=4 * tile.n,
+            planes=1,
+        )
 
     def store(self, pu, a, tile_row, waits=(), *, tensor, bank=0):
         """STORE the first beat of a bank of the stream image at `tile_row`."""
@@ -120,8 +145,14 @@ class Draft:
         empty = np.zeros(0, INSTRUCTION)
         streams = tuple(np.concatenate(rows) if rows else empty for rows in self.rows)
         operator = ProgramOperator("all", "all", -1, self.macs, self.weight_bytes, kv_bytes, 0, "")
-        return Program(self.params.name, streams, np.array(self.tables, np.int64), (operator,), tuple(self.images),
-                       results=self.results)
+        return Program(
+            self.params.name,
+            streams,
+            np.array(self.tables, np.int64),
+            (operator,),
+            tuple(self.images),
+            results=self.results,
+        )
 
 
 def copied(program):
@@ -166,8 +197,13 @@ def with_image(program, which, **fields):
 
 def waits_of(program):
     """All waits: (pu, index, which)."""
-    return [(pu, i, w) for pu, s in enumerate(program.streams) for i in range(len(s)) for w in range(4)
-            if s[f"wait{w}"][i] >= 0]
+    return [
+        (pu, i, w)
+        for pu, s in enumerate(program.streams)
+        for i in range(len(s))
+        for w in range(4)
+        if s[f"wait{w}"][i] >= 0
+    ]
 
 
 def without_wait(program, pu, index, which):

@@ -179,8 +179,10 @@ def rounds(draft, commons, acknowledged):
         draft.copy(0, 512 + 32 * source, 1024 + 32 * source, [second])
 
 
-@pytest.mark.parametrize(("commons", "acknowledged", "sound"),
-                         [((0, 0), True, True), ((0, 1), True, True), ((0, 1), False, True), ((0, 0), False, False)])
+@pytest.mark.parametrize(
+    ("commons", "acknowledged", "sound"),
+    [((0, 0), True, True), ((0, 1), True, True), ((0, 1), False, True), ((0, 0), False, False)],
+)
 def test_a_shared_semaphore_may_be_used_again_when_nobody_can_overtake(commons, acknowledged, sound):
     draft = Draft(3)
     rounds(draft, commons, acknowledged)

@@ -33,10 +33,14 @@ def test_two_units_that_wait_for_each_other():
     draft.load(0, 0, [(VECTOR, 1)])
     draft.copy(0, 0, 64, [(MOVE, 1)])
     assert stuck(draft.program(), draft.params) == [
-        ("PU 0, instruction 1 (copy of all) waits",
-         "0 instructions completed by move, next PU 0, instruction 0 (load of all)"),
-        ("PU 0, instruction 0 (load of all) waits",
-         "0 instructions completed by vector, next PU 0, instruction 1 (copy of all)"),
+        (
+            "PU 0, instruction 1 (copy of all) waits",
+            "0 instructions completed by move, next PU 0, instruction 0 (load of all)",
+        ),
+        (
+            "PU 0, instruction 0 (load of all) waits",
+            "0 instructions completed by vector, next PU 0, instruction 1 (copy of all)",
+        ),
     ]
 
 
@@ -103,8 +107,10 @@ def test_a_load_behind_beats_that_wait_for_it(bank):
         assert found == []
     else:
         assert ("PU 0, LOAD of 1 beats of bank 0", "4 beats before it in the FIFO that no PASS has taken") in found
-        assert ("PU 0, instruction 3 (pass of all) waits",
-                "2 instructions completed by move, and none to come") in found
+        assert (
+            "PU 0, instruction 3 (pass of all) waits",
+            "2 instructions completed by move, and none to come",
+        ) in found
 
 
 @pytest.mark.parametrize(("k", "ends"), [(32, True), (33, False)])

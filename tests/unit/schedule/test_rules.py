@@ -100,14 +100,17 @@ def test_rule_1_a_malformed_instruction_is_refused(kind, op, fields, text):
     assert any(fault.where.startswith(place) and text in fault.got for fault in found), found
 
 
-@pytest.mark.parametrize(("kind", "flow", "split", "contiguous"), [
-    (SNAKE, OS, CHAIN, K_CONTIGUOUS),
-    (SNAKE, IS, CHAIN, N_CONTIGUOUS),
-    (SNAKE, TREE, SPLIT_N, N_CONTIGUOUS),
-    (STRATUM, TREE, CHAIN, N_CONTIGUOUS),
-    (STRATUM, TREE, SPLIT_K, K_CONTIGUOUS),
-    (STRATUM, OS, CHAIN, N_CONTIGUOUS),
-])
+@pytest.mark.parametrize(
+    ("kind", "flow", "split", "contiguous"),
+    [
+        (SNAKE, OS, CHAIN, K_CONTIGUOUS),
+        (SNAKE, IS, CHAIN, N_CONTIGUOUS),
+        (SNAKE, TREE, SPLIT_N, N_CONTIGUOUS),
+        (STRATUM, TREE, CHAIN, N_CONTIGUOUS),
+        (STRATUM, TREE, SPLIT_K, K_CONTIGUOUS),
+        (STRATUM, OS, CHAIN, N_CONTIGUOUS),
+    ],
+)
 def test_rule_1_a_dataflow_that_the_chip_cannot_run_is_refused(kind, flow, split, contiguous):
     job = small_job(kind)
     pu, index, place = place_of(job.program, PASS)
@@ -130,11 +133,22 @@ def test_rule_1_rows_beyond_the_array_or_the_partial_sums_are_refused(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("op", "field", "change"), [
-    (PASS, "a", 2**18), (PASS, "out", 2**18), (LOAD, "out", 2**18), (STORE, "a", 2**18), (SEND, "a", 2**18),
-    (SEND, "b", 2**18), (V_NORM, "b", 2**18), (V_NORM, "c", -(2**18)), (V_SOFTMAX, "c", 2**18),
-    (V_REDUCE, "a", -(2**18)), (V_REDUCE, "out", 2**18),
-])
+@pytest.mark.parametrize(
+    ("op", "field", "change"),
+    [
+        (PASS, "a", 2**18),
+        (PASS, "out", 2**18),
+        (LOAD, "out", 2**18),
+        (STORE, "a", 2**18),
+        (SEND, "a", 2**18),
+        (SEND, "b", 2**18),
+        (V_NORM, "b", 2**18),
+        (V_NORM, "c", -(2**18)),
+        (V_SOFTMAX, "c", 2**18),
+        (V_REDUCE, "a", -(2**18)),
+        (V_REDUCE, "out", 2**18),
+    ],
+)
 def test_rule_2_an_address_outside_the_buffer_is_refused(kind, op, field, change):
     job = small_job(kind)
     pu, index, place = place_of(job.program, op)
@@ -180,8 +194,11 @@ def test_rule_2_a_pass_does_not_write_over_its_operand():
 
 def index_of_image(program, **wanted):
     """First image with these attributes."""
-    return next(i for i, image in enumerate(program.images)
-                if all(getattr(image, name, None) == value for name, value in wanted.items()))
+    return next(
+        i
+        for i, image in enumerate(program.images)
+        if all(getattr(image, name, None) == value for name, value in wanted.items())
+    )
 
 
 def test_rule_3_an_image_outside_the_bank_is_refused():
@@ -200,13 +217,18 @@ def test_rule_3_images_over_one_another_are_refused(tensor, other):
     program = job.program
     image, over = (program.images[index_of_image(program, tensor=name)] for name in (tensor, other))
     moved = with_image(program, index_of_image(program, tensor=tensor), row=over.row)
-    index = next(i for i in np.flatnonzero(program.streams[image.pu]["op"] == STREAM)
-                 if program.streams[image.pu]["row"][i] == image.row)
+    index = next(
+        i
+        for i in np.flatnonzero(program.streams[image.pu]["op"] == STREAM)
+        if program.streams[image.pu]["row"][i] == image.row
+    )
     if over.row != image.row:
         moved = with_field(moved, image.pu, index, row=over.row)
     found = faults_of(moved, job.params)
-    assert any(f.allowed == "places of its own" and {tensor, other} <= set(re.findall(r"[\w.]*\w", f.where + f.got))
-               for f in found), found
+    assert any(
+        f.allowed == "places of its own" and {tensor, other} <= set(re.findall(r"[\w.]*\w", f.where + f.got))
+        for f in found
+    ), found
 
 
 def test_rule_3_two_sequences_may_read_the_same_row_of_the_embedding():
@@ -216,13 +238,16 @@ def test_rule_3_two_sequences_may_read_the_same_row_of_the_embedding():
     assert faults_of(replace(program, images=(*program.images, one)), job.params) == ()
 
 
-@pytest.mark.parametrize(("op", "field", "text"), [
-    (STREAM, "row", "first row of a stream image"),
-    (LOAD, "row", "the place of an image"),
-    (LOAD, "column", "the place of an image"),
-    (LOAD, "bank", "the place of an image"),
-    (STORE, "row", "the place of an image"),
-])
+@pytest.mark.parametrize(
+    ("op", "field", "text"),
+    [
+        (STREAM, "row", "first row of a stream image"),
+        (LOAD, "row", "the place of an image"),
+        (LOAD, "column", "the place of an image"),
+        (LOAD, "bank", "the place of an image"),
+        (STORE, "row", "the place of an image"),
+    ],
+)
 def test_rule_3_a_move_that_refers_to_no_image_is_refused(op, field, text):
     job = small_job(SNAKE)
     pu, index, place = place_of(job.program, op)
@@ -248,8 +273,10 @@ def test_rule_3_an_image_is_streamed_exactly_once():
         draft.work(0, tile, 0, 64, [(2, 1)])
     program = draft.program()
     found = faults_of(with_field(program, 0, 3, row=int(program.streams[0]["row"][1])), draft.params)
-    assert {(f.where, f.got) for f in found} == {("image of w1 at PU 0, row 1", "2 STREAMs"),
-                                                ("image of w2 at PU 0, row 2", "0 STREAMs")}
+    assert {(f.where, f.got) for f in found} == {
+        ("image of w1 at PU 0, row 1", "2 STREAMs"),
+        ("image of w2 at PU 0, row 2", "0 STREAMs"),
+    }
 
 
 def test_rule_3_a_token_is_stored_before_it_is_streamed():
@@ -381,8 +408,11 @@ def test_rule_5_a_stream_counts_for_the_operator_of_its_passes():
 @pytest.mark.parametrize("fields", [{"k_start": 0}, {"segments": None}])
 def test_rule_5_an_element_in_two_tiles_is_refused(fields):
     job = small_job(SNAKE)
-    images = [(i, image) for i, image in enumerate(job.program.images)
-              if isinstance(image, StreamImage) and image.tensor == "lm_head"]
+    images = [
+        (i, image)
+        for i, image in enumerate(job.program.images)
+        if isinstance(image, StreamImage) and image.tensor == "lm_head"
+    ]
     index, image = images[-1]
     first, *rest = image.tiles
     start = images[0][1].tiles[0].segments[0][0]

@@ -1,0 +1,29 @@
+"""Digests of tiny runs, to compare lanes in separate interpreters: ``python -m tests.property.lanes``."""
+
+from __future__ import annotations
+
+from tests.property.outcome import digest, run
+from tests.property.strategies import Dice, random_program
+
+SEEDS = (165, 217, 495, 108)
+"""Programs with few visits: the plain Python lane steps some thousand components a second."""
+
+
+def programs():
+    """Yield (seed, params, program)."""
+    for seed in SEEDS:
+        params, program, _ = random_program(Dice(seed), steps=(6,))
+        yield seed, params, program
+
+
+def digests() -> str:
+    """One line per run."""
+    return "\n".join(
+        f"{seed} {'plain' if plain else 'skip'} {digest(run(params, program, plain=plain))}"
+        for seed, params, program in programs()
+        for plain in (False, True)
+    )
+
+
+if __name__ == "__main__":
+    print(digests())
