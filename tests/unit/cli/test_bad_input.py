@@ -1,4 +1,6 @@
-"""Whatever is wrong with an input: exit code 2, where it is, what was got, what is allowed, what to do; no traceback."""
+"""A wrong input gives exit code 2 and says where, what was got, what is allowed and what to do; never a traceback."""
+
+# ruff: noqa: E501 -- a table with one case per line
 
 import re
 

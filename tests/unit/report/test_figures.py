@@ -19,7 +19,6 @@ from nmpsim.report.figures import (
 )
 from tests.unit.report.small import run_of
 
-
 PARTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=20).filter(any)
 
 
