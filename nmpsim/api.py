@@ -127,7 +127,7 @@ def prepare(
 
 def _routing(model: Model, routing: str, batch: int, layers: int | None, seed: int) -> Routing | None:
     if not model.is_moe:
-        if routing not in ("uniform", "zipf"):
+        if routing != "uniform":
             fault = Fault("routing", routing, "nothing for a dense model", "leave out --routing")
             raise WorkloadError(f"{model.name} has no experts to route to", [fault])
         return None
@@ -324,7 +324,7 @@ def collect(job: Job, simulation: Simulation, mode: str) -> Run:
                 w.write,
                 w.flits,
                 o.vector_elements,
-                bounds(params, o.macs, o.vector_elements, w.tier_bytes, w.hops),
+                bounds(params, o.macs, o.vector_elements, w.tier_bytes, w.hops, whole=False),
                 array,
             )
         )

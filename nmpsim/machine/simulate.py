@@ -17,7 +17,8 @@ from nmpsim.errors import DeadlockError, InternalError, LimitReached
 from nmpsim.machine.clock import interval_margin, run_until
 from nmpsim.machine.explain import explain_deadlock
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING, Die, build
-from nmpsim.noc.ring import settle_links
+from nmpsim.noc import check_drained, settle_links
+from nmpsim.noc import raise_faults as raise_network_faults
 from nmpsim.noc.state import REASONS as LINK_REASONS
 from nmpsim.program.isa import ARRAY, UNIT_NAMES, UNITS
 from nmpsim.program.program import Program
@@ -160,6 +161,7 @@ class Simulation:
             if progress is not None:
                 progress(int(clock.now) // self.params.core_period, int(self.die.cores.core["retired"].sum()), total)
             raise_faults(self.die.channels)
+            raise_network_faults(self.die.network)
             spent = limit_cycles is not None and limit >= limit_cycles * self.params.core_period
             if spent and clock.status == RUNNING:
                 raise LimitReached(f"simulation stopped at the limit of {limit_cycles} core cycles; raise the limit")
@@ -194,10 +196,7 @@ class Simulation:
         left = int((die.channels.fifo["filled"] - die.channels.fifo["head"]).sum())
         if left:
             raise InternalError(f"{left} beats were delivered and never taken")
-        flits = int((die.network.buffer["filled"] - die.network.buffer["head"]).sum())
-        flits += int((die.network.eject["filled"] - die.network.eject["head"]).sum())
-        if flits:
-            raise InternalError(f"{flits} flits are still in the network")
+        check_drained(die.network)
 
     def stalls(self) -> dict[str, dict[str, int]]:
         """Unit kind -> reason -> cycles of the unit's own clock, all units of the kind together."""

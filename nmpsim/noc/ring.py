@@ -169,8 +169,7 @@ def send_flit(r, d, now, params, period, state):
             look = min(look, space)
             continue
         if is_new == 0 and port_served(queue, flits, free_at):
-            reason = SWITCH_CONFLICT  # the ejection has used the read port in this cycle
-            look = now + period
+            reason = SWITCH_CONFLICT  # the ejection has used the read port in this cycle, and looks again in the next
             continue
         if winner >= 0:
             node.conflicts += 1

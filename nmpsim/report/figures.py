@@ -158,31 +158,35 @@ def percentages(values: Iterable[int]) -> list[str]:
     return [f"{share // 10}.{share % 10}" for share in shares]
 
 
-def ridge(run: Run) -> float:
-    """Rows M of activations at which a GEMM whose weights lie in the fastest tier turns from DRAM to compute.
+def ridge(run: Run, bytes_per_second: float) -> float:
+    """Rows M of activations at which a GEMM turns from DRAM to compute.
 
     One weight is 2 bytes and M multiply-accumulates, so the two take equally long at
     M = 2 bytes x (MACs per second) / (bytes per second).
+
+    Parameters
+    ----------
+    run : Run
+        Where the peak of the compute units comes from.
+    bytes_per_second : float
+        Bandwidth of the tier in which the weights lie.
     """
     macs_per_second = run.peaks["macs_per_cycle"] * run.clock_GHz * 1e9
-    return WEIGHT_BYTES * macs_per_second / run.peaks["dram_bytes_per_second"]
+    return WEIGHT_BYTES * macs_per_second / bytes_per_second
 
 
 def ffn_lines(run: Run) -> list[str]:
     """One sentence per projection of the feed-forward network: what bounds it, by how much, and where that turns."""
+    fastest = ridge(run, run.peaks["dram_bytes_per_second"])
+    slowest = ridge(run, run.peaks["dram_bytes_per_second_slowest"])
     lines = []
     for row in rows_by_kind(run):
         if row.name not in FFN_KINDS:
             continue
         compute, dram = row.bounds["compute"], row.bounds["dram"]
-        by_compute = compute >= dram
-        word, sign = ("compute", ">=") if by_compute else ("bandwidth", "<")
+        word, sign = ("compute", ">=") if compute >= dram else ("bandwidth", "<")
         told = f"{row.name}: {word}-bound (compute {compute:,.0f} {sign} dram {dram:,.0f} cycles"
         told += f", {row.operators} operators)" if row.operators > 1 else ")"
-        turns = f"turns at M = {ridge(run):.1f} in tier 0"
-        weights = row.moved_bytes / WEIGHT_BYTES
-        if weights and compute:
-            here = dram * run.peaks["macs_per_cycle"] / weights
-            turns += f", {here:.1f} where its weights lie; M = {row.macs / weights:.1f} here"
-        lines.append(f"{told}; {turns}")
+        here = f"; M = {row.macs * WEIGHT_BYTES / row.moved_bytes:.1f} here" if row.moved_bytes else ""
+        lines.append(f"{told}; turns at M = {fastest:.1f} in tier 0, {slowest:.1f} in the slowest tier{here}")
     return lines

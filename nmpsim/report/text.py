@@ -79,7 +79,7 @@ def _bounds(run: Run) -> str:
     what = {
         "compute": "MACs / PEs",
         "vector": "elements / vector lanes",
-        "dram": "bytes of each tier / its peak bandwidth",
+        "dram": "bytes of each tier / its peak bandwidth, less one row cycle",
         "noc": "flit-hops / directed links",
     }
     table = _table("bound", "cycles", "run / bound", "what it counts", left=("bound", "what it counts"))

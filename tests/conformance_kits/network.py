@@ -233,14 +233,18 @@ class NetworkKit(ABC):
         driver.assert_complete()
 
     def test_messages_between_two_nodes_do_not_overtake_each_other(self):
-        network, driver = self.drive()
-        last = network.nodes - 1
-        for i in range(12):
-            driver.send(last, 1, 1 + 5 * (i % 2), 0)
-            driver.send(last, 2 % last, 1 + i % 3, 0)
-            driver.send(0, 1, 3, 0)
-        driver.run(100 * network.patience)
-        driver.assert_complete()
+        """Long and short messages by turns, from all nodes to one, so that they queue up on the way."""
+        for destination in range(2):
+            for credit in (1, 9):
+                network, driver = self.drive(credit=credit)
+                for i in range(8):
+                    for step in range(1, network.nodes):
+                        source = (destination - step) % network.nodes
+                        driver.send(source, destination, 1 + 5 * ((i + step) % 2), 0)
+                        driver.send(source, (destination - step + 1) % network.nodes, 1 + (i + step) % 3, 0)
+                flits = sum(flits for *_, flits in driver.sent)
+                driver.run(flits * (network.patience + credit) // 2)
+                driver.assert_complete()
 
     def test_all_to_all_ends_in_both_directions(self):
         network, driver = self.drive()

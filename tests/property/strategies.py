@@ -288,28 +288,27 @@ class ProgramWriter:
             self.events[pu].append(event)
 
     def move(self, pu: int) -> None:
+        """A LOAD or a STORE of a piece of a row."""
         dram = self.params.dram
-        self.operator("move")
         column = self.choose(range(dram.columns))
         beats = self.choose(range(1, dram.columns - column + 1))
-        op = self.choose((LOAD, STORE))
+        self.piece(pu, self.choose((LOAD, STORE)), self.choose(range(dram.banks)), column, beats)
+
+    def flood(self, pu: int) -> None:
+        """A row from every bank at once, which takes the data mover a while, with a product behind it."""
+        dram = self.params.dram
+        for bank in range(dram.banks):
+            self.piece(pu, LOAD, bank, 0, dram.columns)
+        self.product(pu)
+
+    def piece(self, pu: int, op: int, bank: int, column: int, beats: int) -> None:
+        self.operator("move")
         if op == LOAD:
             self.load_beats += beats
         else:
             self.store_beats += beats
-        event = self.emit.emit(
-            pu,
-            MOVE,
-            op,
-            self.waits(pu),
-            bank=self.choose(range(dram.banks)),
-            row=self.rows(),
-            column=column,
-            beats=beats,
-            a=self.address(),
-            out=self.address(),
-            bytes=2,
-        )
+        fields = {"bank": bank, "column": column, "beats": beats, "row": self.rows(), "bytes": 2}
+        event = self.emit.emit(pu, MOVE, op, self.waits(pu), **fields, a=self.address(), out=self.address())
         self.events[pu].append(event)
 
     def vector(self, pu: int) -> None:
@@ -367,6 +366,19 @@ class ProgramWriter:
         return Program(self.params.name, streams, self.emit.tables(), tuple(self.operators))
 
 
+def steps_of(writer: ProgramWriter) -> tuple[Callable[[int], None], ...]:
+    """What a program is made of, the frequent ones more than once."""
+    return (
+        writer.product,
+        writer.product,
+        writer.move,
+        writer.vector,
+        writer.message,
+        writer.message,
+        writer.flood,
+    )
+
+
 def random_program(
     choose: Choose, kind: str | None = None, steps: Sequence[int] = (8, 3, 20, 40)
 ) -> tuple[MachineParams, Program, ProgramWriter]:
@@ -374,6 +386,6 @@ def random_program(
     params = resolve(random_chip(choose, kind))
     writer = ProgramWriter(choose, params)
     for _ in range(choose(steps)):
-        step = choose((writer.product, writer.product, writer.move, writer.vector, writer.message, writer.message))
+        step = choose(steps_of(writer))
         step(choose(range(params.pus)))
     return params, writer.finish(), writer

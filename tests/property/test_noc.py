@@ -123,6 +123,22 @@ def test_saturation_with_single_places_ends(nodes, vcs):
     assert_sound(scenario, assert_same(scenario))
 
 
+@pytest.mark.parametrize("vcs", [2, 3, 4, 5])
+def test_messages_of_a_pair_never_overtake_each_other(vcs):
+    """Short messages behind long ones, all to two nodes, so that the channels of a class are all in use."""
+    for seed in range(40):
+        draw = random.Random(seed)
+        scenario = random_scenario(seed, vcs=vcs, nodes=draw.randint(3, 6), buffer_flits=draw.randint(3, 8))
+        nodes = scenario.params.nodes
+        messages = []
+        for _ in range(60):
+            destination = draw.randrange(2)
+            source = (destination - draw.randint(1, nodes - 1)) % nodes
+            messages.append((0, source, destination, draw.choice([1, 1, 8])))
+        crowd = scenario._replace(messages=messages)
+        assert_sound(crowd, crowd.run())
+
+
 def test_skipping_visits_less_often():
     sparse = [random_scenario(seed) for seed in SWEEP]
     visits = [sum(scenario.run(plain=plain).visits for scenario in sparse) for plain in (False, True)]

@@ -20,6 +20,7 @@ from nmpsim.program.encode.memory import Banks, Buffer, strip_counts
 from nmpsim.program.encode.tasks import Places, Task, Tasks
 from nmpsim.program.isa import (
     ARRAY,
+    F_A_FP32,
     F_OUT_FP32,
     KV,
     MOVE,
@@ -319,7 +320,7 @@ class Attention(Tasks):
         owner = self.owners[task.head, task.batch]
         place = self._part_place(owner, task.part)
         if owner.pu == pu:
-            done = out.vector(pu, V_COPY, 1, self.part_bytes // 2, [done], a=self.slots[i], out=place)
+            done = out.vector(pu, V_COPY, 1, self.part_bytes // 4, [done], a=self.slots[i], out=place, flags=F_A_FP32)
             event = done
         else:
             done, event = out.send(

@@ -17,6 +17,7 @@ from nmpsim.functional import (
     step_bounds,
 )
 from nmpsim.program.encode import encode
+from nmpsim.program.isa import op_name
 from nmpsim.schedule.plain import plain_schedule
 from nmpsim.spec.params import MAC_TREE, SYSTOLIC
 from nmpsim.workload import decode_step, synthetic_routing
@@ -42,15 +43,20 @@ def machine(kind, pus):
     return replace(params, core=core, dram=dram, noc=noc)
 
 
-def make(moe, kind, pus, context, layers=1):
+def make(moe, kind, pus, context, layers=1, batch=BATCH):
     m, params = model(moe=moe, layers=layers), machine(kind, pus)
-    routing = synthetic_routing(m, BATCH, layers, seed=2) if moe else None
-    graph = decode_step(m, BATCH, context, layers, routing)
-    program = encode(plain_schedule(graph, params, ("OS", "WS", "IS")), params, TOKENS)
-    tensors = random_tensors(m, BATCH, context, layers, 1)
-    reference = reference_step(m, BATCH, context, tensors, TOKENS, routing, layers)
+    tokens = TOKENS[:batch]
+    routing = synthetic_routing(m, batch, layers, seed=2) if moe else None
+    graph = decode_step(m, batch, context, layers, routing)
+    program = encode(plain_schedule(graph, params, ("OS", "WS", "IS")), params, tokens)
+    tensors = random_tensors(m, batch, context, layers, 1)
+    reference = reference_step(m, batch, context, tensors, tokens, routing, layers)
     bounds = step_bounds(m, tensors, reference, routing, layers)
     return m, params, program, tensors, reference, bounds
+
+
+def operations(program):
+    return {op_name(int(ins["op"])) for stream in program.streams for ins in stream}
 
 
 @pytest.mark.parametrize(("context", "layers"), [(1, 1), (21, 2), (40, 1)])
@@ -63,6 +69,17 @@ def test_a_decode_step_computes_the_reference(moe, kind, pus, context, layers):
     assert check_delivery(result, tensors) == ()
     assert check_operators(result, params).faults == ()
     assert compare_step(reference, bounds, machine_step(result, m, BATCH, layers)) == []
+
+
+@pytest.mark.parametrize("pus", [4, 6])
+@pytest.mark.parametrize("kind", [SYSTOLIC, MAC_TREE])
+def test_a_sequence_split_into_parts_computes_the_reference(kind, pus):
+    m, params, program, tensors, reference, bounds = make(False, kind, pus, 21, batch=1)
+    assert any(name == "combine_parts" for name in operations(program))
+    result = run(program, params, tensors)
+    assert check_delivery(result, tensors) == ()
+    assert check_operators(result, params).faults == ()
+    assert compare_step(reference, bounds, machine_step(result, m, 1, 1)) == []
 
 
 @pytest.mark.parametrize("pus", [1, 2, 3, 4])

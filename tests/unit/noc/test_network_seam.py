@@ -19,12 +19,12 @@ class TestLeastBuffers(NetworkKit):
 
 class TestThreeChannelsAndLongLatencies(NetworkKit):
     def make_network(self):
-        return RingNetwork(nodes=5, vcs=3, nROUTER=3, nLINK=2, nCREDIT=3)
+        return RingNetwork(nodes=5, vcs=3, buffer_flits=6, nROUTER=3, nLINK=2, nCREDIT=3)
 
 
-class TestFourChannelsAndThreeNodes(NetworkKit):
+class TestFourDeepChannels(NetworkKit):
     def make_network(self):
-        return RingNetwork(nodes=3, vcs=4, buffer_flits=2, nROUTER=1)
+        return RingNetwork(nodes=5, vcs=4, buffer_flits=8, nROUTER=1)
 
 
 class TestSlowNetwork(NetworkKit):

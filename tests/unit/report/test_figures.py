@@ -77,23 +77,45 @@ def test_utilisations_have_the_denominators_of_their_names():
     assert dram_utilisation(run, 0, 0) is None
 
 
-def test_the_ridge_of_snake_is_where_peak_compute_meets_the_first_tier():
-    """262144 MACs x 0.8 GHz and 256 rows of 4 KiB per 34.56 ns: 2 B x MAC/s / (B/s) = 13.82; PUs cancel."""
-    assert ridge(run_of()) == pytest.approx(2 * 262144 * 0.8e9 / (256 * 4096 / 34.56e-9))
+def test_the_ridge_of_snake_is_where_peak_compute_meets_a_tier():
+    """262144 MACs x 0.8 GHz and 256 rows of 4 KiB per tRC of 34.56 or 55.15 ns: 2 B x MAC/s / (B/s); PUs cancel."""
+    run = run_of()
+    for key, row_ns in (("dram_bytes_per_second", 34.56), ("dram_bytes_per_second_slowest", 55.15)):
+        assert ridge(run, run.peaks[key]) == pytest.approx(2 * 262144 * 0.8e9 / (256 * 4096 / (row_ns * 1e-9)))
 
 
-def test_there_is_a_line_for_each_projection_of_the_feed_forward_network():
-    gate_up, down = ffn_lines(run_of())
-    assert gate_up.startswith("gate_up: bandwidth-bound (compute ")
-    assert down.startswith("down: bandwidth-bound (compute ")
-    for line in (gate_up, down):
-        assert " < dram " in line
-        assert line.endswith("; turns at M = 13.8 in tier 0, 13.8 where its weights lie; M = 2.0 here")
+def ffn_run(**bounds):
+    """The run with its first gate_up and down only, which have these bounds."""
+    run = run_of()
+    operators = [
+        dataclasses.replace(o, bounds={"compute": 0.0, "vector": 0.0, "dram": 0.0, "noc": 0.0, **bounds})
+        for o in run.operators
+        if o.name in {"layer0.gate_up", "layer0.down"}
+    ]
+    return dataclasses.replace(run, operators=tuple(operators))
+
+
+RIDGES = "turns at M = 13.8 in tier 0, 22.1 in the slowest tier; M = 2.0 here"
 
 
 def test_a_projection_past_the_ridge_is_compute_bound():
-    run = run_of()
-    bounds = {"compute": 7168.0, "vector": 0.0, "dram": 6193.0, "noc": 384.0}
-    operators = [dataclasses.replace(o, bounds=bounds) for o in run.operators if o.name == "layer0.gate_up"]
-    (line,) = ffn_lines(dataclasses.replace(run, operators=tuple(operators)))
-    assert line.startswith("gate_up: compute-bound (compute 7,168 >= dram 6,193 cycles); turns at M = 13.8 in tier 0")
+    assert ffn_lines(ffn_run(compute=7168.0, dram=6193.0)) == [
+        f"gate_up: compute-bound (compute 7,168 >= dram 6,193 cycles); {RIDGES}",
+        f"down: compute-bound (compute 7,168 >= dram 6,193 cycles); {RIDGES}",
+    ]
+
+
+def test_a_projection_before_the_ridge_is_bandwidth_bound():
+    assert ffn_lines(ffn_run(compute=448.0, dram=6193.0)) == [
+        f"gate_up: bandwidth-bound (compute 448 < dram 6,193 cycles); {RIDGES}",
+        f"down: bandwidth-bound (compute 448 < dram 6,193 cycles); {RIDGES}",
+    ]
+
+
+def test_the_projections_of_all_layers_and_experts_share_a_line():
+    run = run_of(moe=True)
+    gate_up, down = ffn_lines(run)
+    experts = sum(o.kind == "gate_up" for o in run.operators)
+    assert experts > 2
+    for line in (gate_up, down):
+        assert f", {experts} operators)" in line

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nmpsim.errors import IllegalScheduleError
 from nmpsim.program.beats import Tile, beat_counts, useful_bytes
 from nmpsim.program.isa import (
     ARRAY,
@@ -30,6 +31,7 @@ from nmpsim.program.isa import (
 )
 from nmpsim.program.program import BeatImage, Program, ProgramOperator, StreamImage
 from nmpsim.program.vector import loops
+from nmpsim.schedule.check import check_program
 from nmpsim.spec import resolve
 from nmpsim.spec.params import MAC_TREE
 from tests.builders import small_chip
@@ -209,3 +211,18 @@ def waits_of(program):
 def without_wait(program, pu, index, which):
     """The program without one wait."""
     return with_field(program, pu, index, **{f"wait{which}": -1, f"count{which}": 0})
+
+
+def faults_of(program, params):
+    """The faults the checker finds; none if it accepts."""
+    try:
+        check_program(program, params)
+    except IllegalScheduleError as error:
+        return error.faults
+    return ()
+
+
+def place_of(program, op, nth=0):
+    """Place of an instruction as faults name it."""
+    pu, index = find(program, op, nth=nth)
+    return pu, index, f"PU {pu}, instruction {index} ("

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from nmpsim.errors import IllegalScheduleError
-from nmpsim.program.beats import Tile
 from nmpsim.program.isa import (
     CHAIN,
     IS,
@@ -32,23 +31,17 @@ from nmpsim.program.program import BeatImage, StreamImage
 from nmpsim.schedule.check import check_program
 from nmpsim.schedule.legality.listing import MOST_FAULTS
 from tests.builders import KINDS, SNAKE, STRATUM, small_job
-from tests.unit.schedule.drafts import Draft, copied, find, swapped, with_field, with_image, without
-
-
-def faults_of(program, params):
-    """The faults the checker finds; none if it accepts."""
-    try:
-        check_program(program, params)
-    except IllegalScheduleError as error:
-        return error.faults
-    return ()
-
-
-def place_of(program, op, nth=0):
-    """Place of an instruction as faults name it."""
-    pu, index = find(program, op, nth=nth)
-    return pu, index, f"PU {pu}, instruction {index} ("
-
+from tests.unit.schedule.drafts import (
+    Draft,
+    copied,
+    faults_of,
+    find,
+    place_of,
+    swapped,
+    with_field,
+    with_image,
+    without,
+)
 
 FIELDS = [
     # operation, fields to set, what the fault must say
@@ -311,114 +304,6 @@ def test_rule_3_a_tile_without_meaning_is_refused():
     for fields in ({"group": 3}, {"flow": 9}, {"n": 0}, {"segments": ((0, 1),)}, {"k_rotate": tile.k}):
         found = faults_of(with_image(job.program, index, tiles=(replace(tile, **fields),)), job.params)
         assert any(f.got.startswith("tiles (Tile(") for f in found), fields
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_rule_4_a_wrong_number_of_beats_is_refused(kind):
-    job = small_job(kind)
-    pu, index, place = place_of(job.program, STREAM)
-    program = copied(job.program)
-    program.tables[program.streams[pu]["table"][index] + 1] += 1
-    found = faults_of(program, job.params)
-    assert any(f.where.startswith(place) and f.got.startswith("beats [") for f in found)
-
-
-@pytest.mark.parametrize(("field", "change"), [("n", 8), ("n", -8), ("k", 1)])
-def test_rule_4_a_pass_that_takes_other_beats_is_refused(field, change):
-    draft = Draft()
-    tile = draft.tile(n=16, k=6)
-    draft.load(0, 0)
-    draft.stream(0, tile)
-    draft.work(0, tile, 0, 64, [(2, 1)])
-    program = draft.program()
-    changed = with_field(program, 0, 2, **{field: int(program.streams[0][field][2]) + change}, out_ld=128)
-    found = faults_of(changed, draft.params)
-    assert any(f.where.startswith("PU 0, instruction 2 (pass") and "beats of strip" in f.got for f in found)
-
-
-def test_rule_4_a_pass_of_another_shape_may_take_the_same_beats():
-    """A group of all strips and a chain of one group are the same beats for one block of columns."""
-    draft = Draft()
-    tile = Tile(OS, 4, CHAIN, N_CONTIGUOUS, 8, 8, 0, ((0, 8),))
-    draft.load(0, 0)
-    draft.stream(0, tile)
-    draft.work(0, tile, 0, 64, [(2, 1)])
-    assert faults_of(with_field(draft.program(), 0, 2, split=SPLIT_N), draft.params) == ()
-    found = faults_of(with_field(draft.program(), 0, 2, group=2), draft.params)
-    assert any("beats of strip" in f.got for f in found)
-
-
-def test_rule_4_a_dropped_pass_or_stream_is_refused():
-    job = small_job(SNAKE)
-    pu, index, _ = place_of(job.program, PASS, nth=-1)
-    found = faults_of(without(job.program, pu, index), job.params)
-    assert any(f.got == "a tile that no PASS takes" for f in found)
-    pu, index, _ = place_of(job.program, STREAM)
-    found = faults_of(without(job.program, pu, index), job.params)
-    assert any(f.got == "0 STREAMs" for f in found)
-    row = int(job.program.streams[pu]["row"][index])
-    left = tuple(i for i in job.program.images if (i.pu, i.row) != (pu, row))
-    found = faults_of(replace(without(job.program, pu, index), images=left), job.params)
-    assert any(f.got == "no beats left" for f in found)
-
-
-def test_rule_4_passes_in_another_order_than_their_beats_are_refused():
-    draft = Draft()
-    tiles = [draft.tile(n=8), draft.tile(n=16)]
-    draft.load(0, 0)
-    for tile in tiles:
-        draft.stream(0, tile)
-    for tile in tiles:
-        draft.work(0, tile, 0, 64 * tile.n, [(2, 1)])
-    assert faults_of(draft.program(), draft.params) == ()
-    found = faults_of(swapped(draft.program(), 0, 3, 4), draft.params)
-    assert {f.where for f in found} == {"PU 0, instruction 3 (pass of all)", "PU 0, instruction 4 (pass of all)"}
-
-
-@pytest.mark.parametrize("field", ["macs", "weight_bytes", "kv_read_bytes"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_rule_5_work_of_an_operator_is_conserved(kind, field):
-    job = small_job(kind)
-    operators = list(job.program.operators)
-    index = next(i for i, operator in enumerate(operators) if getattr(operator, field))
-    was = getattr(operators[index], field)
-    operators[index] = replace(operators[index], **{field: was + 1})
-    (fault,) = faults_of(replace(job.program, operators=tuple(operators)), job.params)
-    assert fault.where == f"operator {operators[index].name}"
-    assert fault.got.startswith(f"{was} ")
-    assert fault.allowed == str(was + 1)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_rule_5_a_pass_with_fewer_rows_is_missed(kind):
-    job = small_job(kind)
-    pu, index, _ = place_of(job.program, PASS)
-    found = faults_of(with_field(job.program, pu, index, m=1), job.params)
-    assert [f.where for f in found] == ["operator layer0.qkv"]
-    assert "multiply-accumulates" in found[0].got
-
-
-def test_rule_5_a_stream_counts_for_the_operator_of_its_passes():
-    job = small_job(SNAKE)
-    pu, index, _ = place_of(job.program, STREAM)
-    found = faults_of(with_field(job.program, pu, index, operator=0), job.params)
-    assert {f.where.split(" (")[0] for f in found} >= {"operator embedding", "operator layer0.qkv"}
-
-
-@pytest.mark.parametrize("fields", [{"k_start": 0}, {"segments": None}])
-def test_rule_5_an_element_in_two_tiles_is_refused(fields):
-    job = small_job(SNAKE)
-    images = [
-        (i, image)
-        for i, image in enumerate(job.program.images)
-        if isinstance(image, StreamImage) and image.tensor == "lm_head"
-    ]
-    index, image = images[-1]
-    first, *rest = image.tiles
-    start = images[0][1].tiles[0].segments[0][0]
-    tile = replace(first, segments=((start, first.n),))
-    found = faults_of(with_image(job.program, index, tiles=(tile, *rest)), job.params)
-    assert [(f.where, f.allowed) for f in found] == [("tensor lm_head", "every element in one")]
 
 
 def test_a_program_of_another_chip_is_refused():
