@@ -1,6 +1,7 @@
 """Call the command line, in this process or in one of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -29,7 +30,13 @@ def start(*words, cwd=None):
         text=True,
         cwd=cwd,
         env=ENVIRONMENT,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509 (one call before exec, no threads)
     )
+
+
+def _hear_interrupts():
+    """Undo what a shell does to background jobs: they ignore Ctrl-C, and so would their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(*words, cwd=None):
