@@ -66,7 +66,7 @@ if LANE != "interpreted":
 
 
 # Kernels allocate nothing, so numba's reference counting is pure cost: every array taken out of a state tuple would be
-# counted at each call.  Without it a decode step runs about eight times faster (benchmarks/reference_counting.py). A
+# counted at each call.  Without it a decode step runs about seven times faster (benchmarks/reference_counting.py). A
 # kernel that does allocate fails to compile, which is a rule of this package anyway.
 _OPTIONS: dict[str, Any] = {"boundscheck": LANE == "checked", "_nrt": COUNTING}
 
