@@ -45,18 +45,6 @@ REASONS = (
     "finished",
 )
 
-ARRAY_REASONS = (
-    BUSY,
-    QUEUE_EMPTY,
-    WAIT_SEMAPHORE,
-    OPERAND_LATE,
-    ACCUMULATORS_BUSY,
-    LOAD_STATIONARY,
-    PIPELINE_DRAIN,
-    RECONFIGURE,
-    EDGE_BANDWIDTH,
-)
-
 ACTOR = Record(
     "ACTOR",
     ("at", "tick", "first tick not yet stepped"),
