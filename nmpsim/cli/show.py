@@ -1,4 +1,4 @@
-"""``nmpsim show``: chips, models, schedules and programs as text."""
+"""``nmpsim show``: chips, models, DRAM protocols, schedules and programs as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nmpsim.cli.options import (
 )
 
 show = typer.Typer(
-    help="Print a chip, a model, a schedule or a program.",
+    help="Print a chip, a model, a DRAM protocol, a schedule or a program.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -46,6 +46,27 @@ def show_model(names: Names) -> None:
         from nmpsim.workload import describe, load_model
 
         typer.echo("\n\n".join(describe(load_model(name)) for name in names))
+
+
+@show.command("dram")
+def show_dram(
+    names: Annotated[list[str], typer.Argument(metavar="PRESET|PATH...", help="Standards or native presets to show.")],
+    organisation: Annotated[
+        str | None,
+        typer.Option("--organisation", metavar="NAME", help="Device of a standard; its default if not given."),
+    ] = None,
+    timing: Annotated[
+        str | None, typer.Option("--timing", metavar="NAME", help="Speed bin of a standard; its default if not given.")
+    ] = None,
+    peer_exact: Annotated[
+        bool, typer.Option("--peer-exact", help="Leave out the rules that Ramulator 2.1 does not have.")
+    ] = False,
+) -> None:
+    """Print the commands, the timing and every rule of a DRAM protocol."""
+    with exit_codes():
+        from nmpsim.spec import standard
+
+        typer.echo(standard.show_dram(names, organisation, timing, peer_exact=peer_exact))
 
 
 @show.command("schedule")

@@ -6,18 +6,23 @@ inputs are not all sound is left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from nmpsim.errors import Fault
 from nmpsim.spec.clock import DOMAINS, clock_fault
-from nmpsim.units import cycles_down, cycles_up
+from nmpsim.units import cycles_down, cycles_up, exact
 
 ELEMENT_BYTES = 2
 """FP16 operands."""
 
 SUM_BYTES = 4
 """FP32 partial sums."""
+
+PORTS_MOST = 62
+"""Most ports of a group: the mask of kept ports is one signed machine word."""
 
 Reader = Callable[..., Any]
 """``read(path, ...)``: the sound values at the dotted paths as a tuple, or None if one is not sound."""
@@ -59,7 +64,7 @@ def geometry_faults(tree: Mapping[str, Any], file: str, broken: set[str]) -> lis
     read = reader(tree, broken)
     return [
         Fault(f"{file}: {fault.where}", fault.got, fault.allowed, fault.todo)
-        for rules in (_clock, _dram, _refresh, _port, _kind, _array, _mac_tree, _buffer)
+        for rules in (_clock, _dram, _refresh, _port, _shared_port, _kind, _array, _mac_tree, _buffer)
         for fault in rules(read)
     ]
 
@@ -92,17 +97,59 @@ def _dram(read: Reader) -> Iterator[Fault]:
         )
 
 
+def hot_interval(interval_ns: float, celsius: float, hot: float, divisor: int, step: float) -> Fraction:
+    """Return the refresh interval at a temperature; ns, exact.
+
+    Parameters
+    ----------
+    interval_ns : float
+        Interval up to the temperature `hot`; ns.
+    celsius, hot : float
+        Temperature of the DRAM, and the one above which it counts as hot; degrees Celsius.
+    divisor : int
+        What the interval is divided by above `hot`.
+    step : float
+        Every further step above `hot` halves the interval again, 0 = no further steps; degrees Celsius.
+    """
+    interval, above = exact(interval_ns), exact(celsius) - exact(hot)
+    if above <= 0:
+        return interval
+    further = math.ceil(above / exact(step)) - 1 if step > 0 else 0
+    hot_ns: Fraction = interval / divisor / 2**further
+    return hot_ns
+
+
 def _refresh(read: Reader) -> Iterator[Fault]:
     values = read("dram.timing.tREFI_ns", "dram.timing.tRFC_ns", "clock.dram_GHz")
-    if not values:
+    heat = read(*(f"dram.temperature.{name}" for name in ("celsius", "hot_celsius", "hot_divisor", "step_celsius")))
+    if not values or not heat:
         return
-    interval, busy = cycles_down(values[0], values[2]), cycles_up(values[1], values[2])
+    interval, busy = cycles_down(hot_interval(values[0], *heat), values[2]), cycles_up(values[1], values[2])
     if interval <= busy:
         yield Fault(
             "dram.timing.tREFI_ns",
-            f"{values[0]} ns ({interval} DRAM cycles)",
+            f"{values[0]} ns, at {heat[0]:g} degrees Celsius {interval} DRAM cycles",
             f"more than dram.timing.tRFC_ns = {values[1]} ns ({busy} DRAM cycles)",
-            "a bank would only refresh: lengthen tREFI_ns or shorten tRFC_ns",
+            "a bank would only refresh: lengthen tREFI_ns, shorten tRFC_ns or cool the DRAM",
+        )
+
+
+def _shared_port(read: Reader) -> Iterator[Fault]:
+    yield from _multiple(read, "dram.banks_per_channel", "port.banks", "groups of banks are of equal size: change one")
+    ports = read("port.ports", "port.banks")
+    if ports and ports[0] > ports[1]:
+        advice = "a bank moves one column at a time: lower one of the two"
+        yield Fault("port.ports", str(ports[0]), f"at most port.banks = {ports[1]}", advice)
+    if ports and ports[0] > PORTS_MOST:
+        advice = "a mask of ports is one machine word: use more groups"
+        yield Fault("port.ports", str(ports[0]), f"at most {PORTS_MOST}", advice)
+    columns = read("dram.timing.tBL_ns", "dram.timing.tCCD_ns")
+    if columns and columns[0] > columns[1]:
+        yield Fault(
+            "dram.timing.tBL_ns",
+            f"{columns[0]} ns",
+            f"at most dram.timing.tCCD_ns = {columns[1]} ns",
+            "one bank alone would overrun its port: shorten tBL_ns or lengthen tCCD_ns",
         )
 
 

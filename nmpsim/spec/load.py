@@ -15,6 +15,7 @@ from nmpsim.errors import Fault, SpecError
 from nmpsim.spec.faults import nearest, schema_faults, section_at, unknown_key_advice
 from nmpsim.spec.geometry import geometry_faults
 from nmpsim.spec.schema import ChipSpec, Sourced
+from nmpsim.spec.standard.preset import merge_preset, with_preset_hash
 
 CHIP_FOLDER = Path(__file__).parent / "chips"
 
@@ -107,12 +108,14 @@ def parse_chip(text: str, file: str, sha256: str = "") -> ChipSpec:
 
 def _validated(tree: dict[str, Any], file: str, sha256: str, overrides: dict[str, Any]) -> ChipSpec:
     """Return the spec of a chip tree, or raise with all its faults."""
-    faults: list[Fault] = []
+    sha256 = with_preset_hash(tree, sha256)
+    tree, faults = merge_preset(tree, file)
     broken: set[str] = set()
     try:
         spec = ChipSpec.of(tree, file, sha256, overrides)
     except ValidationError as error:
-        faults, broken = schema_faults(error, file)
+        refused, broken = schema_faults(error, file)
+        faults += refused
     faults += geometry_faults(tree, file, broken)
     if faults:
         plural = "fault" if len(faults) == 1 else "faults"

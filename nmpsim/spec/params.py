@@ -19,6 +19,9 @@ ACT, PRE, RD, WR, REF = 0, 1, 2, 3, 4
 """DRAM commands of the native table; index of the constraint table.  REF is REFpb: one bank."""
 COMMANDS = ("ACT", "PRE", "RD", "WR", "REFpb")
 
+HOLD_ROW, HOLD_COLUMN = 0, 1
+"""How long a shared port is granted: for the columns of a row access, or for one column."""
+
 
 class DramParams(NamedTuple):
     """One channel (one per PU): banks with a command sequencer and a data port each."""
@@ -40,6 +43,15 @@ class DramParams(NamedTuple):
     nREFI: int  # per-bank refresh interval; DRAM cycles
     refresh: int  # 1 = per-bank refresh on, 0 = off
     postpone: int  # refreshes that may be postponed while rows are waiting
+    pull_in: int = 0  # refreshes that may be done ahead while no run is seen
+    row_hits: int = 1  # row accesses one ACT may serve: 1 = closed page, 0 = open page without a cap
+    port_banks: int = 1  # adjacent banks that share the ports of a group
+    ports: int = 1  # ports of a group
+    port_hold: int = 0  # HOLD_ROW or HOLD_COLUMN: how long a shared port is granted
+    nBL: int = 1  # column to column of one direction on one port; DRAM cycles
+    die_nRRD: int = 0  # ACT to ACT of any two banks of the die; DRAM cycles, 0 = no such rule
+    die_nFAW: int = 0  # window of `die_acts` ACT on the die; DRAM cycles, 0 = no such rule
+    die_acts: int = 1  # ACT allowed in that window
 
 
 class NocParams(NamedTuple):
@@ -102,6 +114,8 @@ class MachineParams:
         Integers of each part.
     latency : ndarray of int64, shape (tier, 5, 5)
         ``latency[tier, previous, next]``: DRAM cycles between two commands of one bank; -1 = no rule.
+    command_pJ : tuple of float
+        Energy of a DRAM command, in the order of `COMMANDS`; that of an ACT covers its PRE; pJ.
     row_cycle_ns : tuple of float
         Unrounded tRC per tier, for the bandwidth bound; ns.
     fill : str
@@ -120,6 +134,7 @@ class MachineParams:
     dram: DramParams
     noc: NocParams
     latency: NDArray[np.int64]
+    command_pJ: tuple[float, ...]
     row_cycle_ns: tuple[float, ...]
     fill: str
     rounding: tuple[str, ...]

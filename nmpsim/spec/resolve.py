@@ -22,10 +22,12 @@ from typing import Any
 import numpy as np
 
 from nmpsim.spec.clock import clock_domains
-from nmpsim.spec.geometry import ELEMENT_BYTES
+from nmpsim.spec.geometry import ELEMENT_BYTES, hot_interval
 from nmpsim.spec.params import (
     ACT,
     COMMANDS,
+    HOLD_COLUMN,
+    HOLD_ROW,
     MAC_TREE,
     PRE,
     RD,
@@ -43,7 +45,8 @@ from nmpsim.units import Number, cycles_down, cycles_up, exact, rounding_sentenc
 RUN_AHEAD = 128
 """Cycles of port history kept: a constant of the simulator, not of the hardware."""
 
-_SEPARATIONS = ("tRP", "tCCD", "tRTP", "tCL", "tCWL", "tWR", "tWTR", "tRTW", "tRRD", "tFAW", "tRFC")
+_SEPARATIONS = ("tRP", "tCCD", "tBL", "tRTP", "tCL", "tCWL", "tWR", "tWTR", "tRTW", "tRRD", "tFAW", "tRFC")
+_BUDGET = ("die_tRRD", "die_tFAW")
 
 
 class _Rounder:
@@ -73,6 +76,18 @@ def row_times_ns(spec: ChipSpec) -> list[tuple[Fraction, Fraction, Fraction]]:
     return [(rcd, rcd + restore, rcd + restore + precharge) for rcd in opened]
 
 
+def refresh_interval_ns(spec: ChipSpec) -> Fraction:
+    """Return tREFI at the temperature of the DRAM; ns, exact."""
+    heat = spec.dram.temperature
+    return hot_interval(
+        spec.dram.timing.tREFI_ns.value,
+        heat.celsius.value,
+        heat.hot_celsius.value,
+        heat.hot_divisor.value,
+        heat.step_celsius.value,
+    )
+
+
 def resolve(spec: ChipSpec) -> MachineParams:
     """Return a whole chip as integers.
 
@@ -90,8 +105,9 @@ def resolve(spec: ChipSpec) -> MachineParams:
     domains = clock_domains(clock.core_GHz.value, clock.dram_GHz.value, clock.noc_GHz.value)
     rounder = _Rounder(clock.dram_GHz.value)
     n = {name: rounder.up(name, getattr(timing, f"{name}_ns").value) for name in _SEPARATIONS}
-    n["tREFI"] = rounder.down("tREFI", timing.tREFI_ns.value)
-    rows = row_times_ns(spec)
+    n |= {name: rounder.up(name, getattr(spec.dram.budget, f"{name}_ns").value) for name in _BUDGET}
+    n["tREFI"] = rounder.down("tREFI", refresh_interval_ns(spec))
+    rows, energy = row_times_ns(spec), spec.dram.energy
     latency = np.full((len(rows), len(COMMANDS), len(COMMANDS)), -1, dtype=np.int64)
     for tier, (rcd, ras, rc) in enumerate(rows):
         row = tuple(
@@ -115,6 +131,7 @@ def resolve(spec: ChipSpec) -> MachineParams:
         dram=_dram(spec, n),
         noc=_noc(spec),
         latency=latency,
+        command_pJ=(energy.ACT_pJ.value, 0.0, energy.RD_pJ.value, energy.WR_pJ.value, energy.REF_pJ.value),
         row_cycle_ns=tuple(float(rc) for _, _, rc in rows),
         fill=spec.placement.fill,
         rounding=tuple(rounder.sentences),
@@ -157,6 +174,15 @@ def _dram(spec: ChipSpec, n: dict[str, int]) -> DramParams:
         nREFI=n["tREFI"],
         refresh=int(dram.refresh.mode == "per_bank"),
         postpone=dram.refresh.postpone.value,
+        pull_in=dram.refresh.pull_in.value,
+        row_hits=dram.row_hits.value,
+        port_banks=port.banks.value,
+        ports=port.ports.value,
+        port_hold={"row": HOLD_ROW, "column": HOLD_COLUMN}[port.hold],
+        nBL=n["tBL"],
+        die_nRRD=n["die_tRRD"],
+        die_nFAW=n["die_tFAW"],
+        die_acts=dram.budget.die_acts.value,
     )
 
 

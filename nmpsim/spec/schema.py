@@ -34,6 +34,12 @@ def _none_or_long_enough(ns: float) -> float:
     return ns
 
 
+def _none_or_large_enough(celsius: float) -> float:
+    if 0 < celsius < 1:
+        raise PydanticCustomError("too_brief", "0 or at least {least}", {"least": 1})
+    return celsius
+
+
 Count = Annotated[int, Field(ge=1, le=10**6)]
 CountOrNone = Annotated[int, Field(ge=0, le=10**6)]
 Rows = Annotated[int, Field(ge=1, le=2**31)]
@@ -41,7 +47,10 @@ Bytes = Annotated[int, Field(ge=1, le=2**40)]
 Ghz = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 Ns = Annotated[float, Field(ge=SHORTEST_NS, le=1e9, allow_inf_nan=False)]
 NsOrNone = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_none_or_long_enough)]
+Celsius = Annotated[float, Field(ge=-273.15, le=1000, allow_inf_nan=False)]
+CelsiusStep = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False), AfterValidator(_none_or_large_enough)]
 NsPerTier = Annotated[tuple[Ns, ...], Field(strict=False, min_length=1)]
+Picojoules = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Sets = Annotated[int, Field(ge=1, le=2)]
 
 
@@ -119,7 +128,8 @@ class Timing(Section):
     tRCD_ns: Sourced[NsPerTier] = Field(description="ns; ACT to RD or WR, one figure per tier")
     tRP_ns: Sourced[Ns] = Field(description="ns; PRE to ACT")
     tRAS_minus_tRCD_ns: Sourced[Ns] = Field(description="ns; tRAS of a tier is its tRCD plus this")
-    tCCD_ns: Sourced[Ns] = Field(description="ns; RD to RD, WR to WR: one column access")
+    tCCD_ns: Sourced[Ns] = Field(description="ns; RD to RD, WR to WR of one bank: one column access")
+    tBL_ns: Sourced[Ns] = Field(description="ns; column to column of the same direction on one port, at most tCCD")
     tRTP_ns: Sourced[Ns] = Field(description="ns; last RD to PRE")
     tCL_ns: Sourced[Ns] = Field(description="ns; RD to its data at the bank's port")
     tCWL_ns: Sourced[Ns] = Field(description="ns; WR to its data")
@@ -137,6 +147,35 @@ class Refresh(Section):
 
     mode: Literal["per_bank", "off"] = Field(description="word; which refresh")
     postpone: Sourced[CountOrNone] = Field(description="refreshes; how many may wait while rows are wanted")
+    pull_in: Sourced[CountOrNone] = Field(description="refreshes; how many a bank without requests may do ahead")
+
+
+class Temperature(Section):
+    """Section [dram.temperature] of a chip file."""
+
+    celsius: Sourced[Celsius] = Field(description="degrees Celsius; of the DRAM, constant over a run")
+    hot_celsius: Sourced[Celsius] = Field(description="degrees Celsius; above it, tREFI is divided by hot_divisor")
+    hot_divisor: Sourced[Count] = Field(description="ratio; of the refresh rates just above and below hot_celsius")
+    step_celsius: Sourced[CelsiusStep] = Field(
+        description="degrees Celsius; every further step above hot_celsius halves tREFI again, 0 = no further steps"
+    )
+
+
+class Budget(Section):
+    """Section [dram.budget] of a chip file: activations of the whole die."""
+
+    die_tRRD_ns: Sourced[NsOrNone] = Field(description="ns; ACT to ACT of any two banks of the die, 0 = no rule")
+    die_tFAW_ns: Sourced[NsOrNone] = Field(description="ns; window of die_acts ACT on the die, 0 = no rule")
+    die_acts: Sourced[Annotated[int, Field(ge=1, le=4096)]] = Field(description="activations; allowed in the window")
+
+
+class Energy(Section):
+    """Section [dram.energy] of a chip file: what one command takes, data to the bank's port included."""
+
+    ACT_pJ: Sourced[Picojoules] = Field(description="pJ; an ACT and its PRE")
+    RD_pJ: Sourced[Picojoules] = Field(description="pJ; one column read")
+    WR_pJ: Sourced[Picojoules] = Field(description="pJ; one column write")
+    REF_pJ: Sourced[Picojoules] = Field(description="pJ; one REFpb")
 
 
 class Dram(Section):
@@ -147,8 +186,14 @@ class Dram(Section):
     row_bytes: Sourced[Bytes] = Field(description="bytes; a row")
     column_bytes: Sourced[Bytes] = Field(description="bytes; one column access, one beat of the port")
     tiers: Sourced[Count] = Field(description="tiers; latency classes of equal row counts")
+    row_hits: Sourced[CountOrNone] = Field(
+        description="row accesses; that one ACT may serve: 1 = closed page, 0 = open page without a cap"
+    )
     timing: Timing
     refresh: Refresh
+    temperature: Temperature
+    budget: Budget
+    energy: Energy
 
 
 class Port(Section):
@@ -158,6 +203,9 @@ class Port(Section):
     latency_cycles: Sourced[Count] = Field(description="DRAM cycles; bank port to FIFO: bond and link")
     credit_cycles: Sourced[Count] = Field(description="DRAM cycles; FIFO slot freed to credit seen by the bank")
     run_queue: Sourced[Count] = Field(description="row runs; requests that a bank sequencer holds")
+    banks: Sourced[Count] = Field(description="banks; adjacent ones that share the ports of a group")
+    ports: Sourced[Count] = Field(description="ports; of a group, at most its banks")
+    hold: Literal["row", "column"] = Field(description="word; how long a shared port is granted")
 
 
 class Array(Section):
@@ -293,7 +341,7 @@ class ChipSpec(Section):
 
     @property
     def sha256(self) -> str:
-        """Hash of the bytes of the file; once overridden, of all settings together with that hash; hex."""
+        """Hash of the file and of the DRAM preset it names; once overridden, of all settings with that hash; hex."""
         if not self._overrides:
             return self._sha256
         told = json.dumps([self._sha256, self._tree], sort_keys=True, default=repr)
@@ -306,7 +354,7 @@ class ChipSpec(Section):
 
     @property
     def file_sha256(self) -> str:
-        """Hash of the bytes of the file alone, whatever was overridden since; hex."""
+        """Hash of the file and of the DRAM preset it names, whatever was overridden since; hex."""
         return self._sha256
 
     @property

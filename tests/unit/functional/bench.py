@@ -54,6 +54,7 @@ def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=1
         dram=dram,
         noc=noc,
         latency=np.zeros((1, 5, 5), np.int64),
+        command_pJ=(1.0, 0.0, 1.0, 1.0, 1.0),
         row_cycle_ns=(30.0,),
         fill="weights_first",
         rounding=(),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from nmpsim import api
 from nmpsim.spec import parse_chip
-from nmpsim.spec.load import CHIP_FOLDER
 from nmpsim.workload import parse_config
+from tests import chip_text as shipped
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -42,7 +42,7 @@ def config_text(config=LLAMA, **changes):
 
 def chip_text(edits=None, base="snake"):
     """Text of a shipped chip with 4 PUs; each regular expression of `edits` is replaced, exactly once."""
-    text = (CHIP_FOLDER / f"{base}.toml").read_text(encoding="utf-8")
+    text = shipped.chip_text(base)
     for pattern, replacement in {r"^pus = \{ value = 16": "pus = { value = 4", **(edits or {})}.items():
         text, count = re.subn(pattern, lambda _, new=replacement: new, text, flags=re.MULTILINE)
         assert count == 1, f"{pattern} matches {count} times"

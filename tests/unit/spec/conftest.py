@@ -9,8 +9,8 @@ import pytest
 
 from nmpsim.errors import Fault, SpecError
 from nmpsim.spec import load_chip, parse_chip
-from nmpsim.spec.load import CHIP_FOLDER
 from nmpsim.spec.schema import ChipSpec
+from tests.chip_text import chip_text
 
 
 @pytest.fixture(params=["snake", "stratum"])
@@ -24,7 +24,7 @@ def text_of() -> Callable[..., str]:
     """``text_of(chip, {regex: replacement})``: the text of a shipped chip, each regex replaced exactly once."""
 
     def edited(chip: str, edits: dict[str, str]) -> str:
-        text = (CHIP_FOLDER / f"{chip}.toml").read_text(encoding="utf-8")
+        text = chip_text(chip)
         for pattern, replacement in edits.items():
             text, count = re.subn(pattern, replacement.replace("\\", r"\\"), text, flags=re.MULTILINE)
             assert count == 1, f"{pattern} matches {count} times"

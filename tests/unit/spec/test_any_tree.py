@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from nmpsim.errors import SpecError
 from nmpsim.spec import describe, resolve
-from nmpsim.spec.load import CHIP_FOLDER, _validated
+from nmpsim.spec.load import _validated
+from tests.chip_text import chip_text
 
-TREES = {name: tomllib.loads((CHIP_FOLDER / f"{name}.toml").read_text("utf-8")) for name in ("snake", "stratum")}
+TREES = {name: tomllib.loads(chip_text(name)) for name in ("snake", "stratum")}
 
 SCALARS = st.one_of(
     st.booleans(),

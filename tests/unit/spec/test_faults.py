@@ -80,8 +80,8 @@ OTHER = {
         "at least 2 (virtual channels; per link, the dateline of a ring needs two)",
     ),
     "too many buffer banks": (
-        r"^banks = .*$",
-        'banks = { value = 64, source = "x" }',
+        r"(?<=1048576, assumed = true, why = ).*\nbanks = .*$",
+        '"x" }\nbanks = { value = 64, source = "x" }',
         "core.buffer.banks",
         "64",
         "at most 62 (banks; a port mask is one machine word)",

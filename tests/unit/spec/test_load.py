@@ -13,6 +13,8 @@ from nmpsim.errors import SpecError
 from nmpsim.spec import chip_names, load_chip, parse_chip, resolve, with_overrides
 from nmpsim.spec.load import CHIP_FOLDER
 from nmpsim.spec.schema import ChipSpec
+from nmpsim.spec.standard.preset import PRESET_FOLDER
+from tests.chip_text import chip_text
 
 
 def test_the_shipped_chips_are_found_by_name() -> None:
@@ -22,7 +24,7 @@ def test_the_shipped_chips_are_found_by_name() -> None:
 
 
 def test_a_path_is_read_and_hashed_as_bytes(tmp_path: Path) -> None:
-    raw = (CHIP_FOLDER / "snake.toml").read_bytes().replace(b"\n", b"\r\n")
+    raw = chip_text("snake").encode().replace(b"\n", b"\r\n")
     path = tmp_path / "mine.toml"
     path.write_bytes(raw)
     spec = load_chip(path)
@@ -132,7 +134,8 @@ def test_overrides_take_words_lists_tables_and_sections(spec: ChipSpec) -> None:
     assert resolve(with_overrides(spec, {"dram.refresh.mode": "off"})).dram.refresh == 0
     sourced = with_overrides(spec, {"chip.pus": {"value": 4, "source": "a paper"}})
     assert sourced.chip.pus.origin == "source: a paper"
-    refresh = {"mode": "off", "postpone": {"value": 0, "source": "a paper"}}
+    none = {"value": 0, "source": "a paper"}
+    refresh = {"mode": "off", "postpone": none, "pull_in": none}
     assert with_overrides(spec, {"dram.refresh": refresh}).dram.refresh.postpone.value == 0
 
 
@@ -200,4 +203,31 @@ def test_a_spec_cannot_be_changed_in_place(spec: ChipSpec) -> None:
 
 def test_text_parsed_without_a_hash_gets_that_of_the_text(text_of: Callable[..., str]) -> None:
     text = text_of("snake", {})
-    assert parse_chip(text, "x.toml").sha256 == load_chip("snake").sha256
+    assert parse_chip(text, "x.toml").sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_hash_of_a_chip_covers_the_preset_it_names() -> None:
+    raw = (CHIP_FOLDER / "snake.toml").read_bytes()
+    preset = (PRESET_FOLDER / "mono3d.toml").read_bytes()
+    own = hashlib.sha256(raw).hexdigest()
+    assert load_chip("snake").sha256 == hashlib.sha256(own.encode() + preset).hexdigest()
+
+
+def test_a_chip_and_its_text_with_the_preset_written_out_are_the_same_machine() -> None:
+    for name in chip_names():
+        written, named = parse_chip(chip_text(name), "x.toml"), load_chip(name)
+        assert (written.dram, written.port) == (named.dram, named.port)
+
+
+def test_a_number_of_the_chip_wins_over_that_of_its_preset(tmp_path: Path) -> None:
+    text = (CHIP_FOLDER / "snake.toml").read_text("utf-8")
+    text = text.replace("[core]\n", '[dram.timing]\ntRP_ns = { value = 9.0, source = "x" }\n\n[core]\n', 1)
+    changed = parse_chip(text, "x.toml")
+    assert changed.dram.timing.tRP_ns.value == 9.0
+    assert changed.dram.timing.tRCD_ns == load_chip("snake").dram.timing.tRCD_ns
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
+    text = (CHIP_FOLDER / "snake.toml").read_text("utf-8").replace('"mono3d"', '"mono3"')
+    with pytest.raises(SpecError, match=r"dram\.preset: got 'mono3'; allowed: .*mono3d.*; did you mean mono3d"):
+        parse_chip(text, "x.toml")

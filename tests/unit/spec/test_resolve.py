@@ -136,6 +136,7 @@ def test_no_separation_is_shorter_than_asked(
     times: dict[str, float], tiers: list[float], ghz: float, interval: float
 ) -> None:
     changes = {**times, "dram.timing.tRCD_ns": tiers, "clock.dram_GHz": ghz, "dram.timing.tREFI_ns": interval}
+    changes["dram.timing.tBL_ns"] = times["dram.timing.tCCD_ns"]  # not longer than a column
     spec = with_overrides(load_chip("stratum"), changes)
     machine, period = resolve(spec), period_ns(ghz)
     t = {name: exact(times[f"dram.timing.{name}_ns"]) for name in SEPARATIONS}
