@@ -1,20 +1,10 @@
-"""The DRAM channels: one per PU, a command sequencer and a data port per bank.
+"""The DRAM controllers.
 
-Read in this order: state.py, channel.py, account.py, check.py, stream.py; the contract is docs/seams/memory-port.md.
+``native``
+    The die's own controllers, behind the seam of docs/seams/memory-port.md: a sequencer per bank, ports by bank or
+    shared, tiers, activation budgets, refresh (docs/dram/native.md).
+``reference``
+    A controller exact to Ramulator 2.1, driven by request traces: the yardstick.
+``check``
+    Replays any command trace against the table of its protocol; shares no code with the two.
 """
-
-from nmpsim.dram.account import settle
-from nmpsim.dram.channel import step_channel
-from nmpsim.dram.state import REASONS, DramState, check_balance, command_log, make_state, post, raise_faults
-
-__all__ = [
-    "REASONS",
-    "DramState",
-    "check_balance",
-    "command_log",
-    "make_state",
-    "post",
-    "raise_faults",
-    "settle",
-    "step_channel",
-]

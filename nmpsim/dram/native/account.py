@@ -13,28 +13,32 @@ A row access and the next ACT, nRCD 3, nCCD 1, 4 columns, nRTP 3, nRP 2::
 
 A cycle of a closed bank whose timing allows an ACT is, in this order, `refresh` (the refresh limit is reached and
 REFpb must wait for its own separation), `no_request` (no run seen), `no_landing_space` (the row would not fit into
-the landing FIFO) or `activation_budget` (nRRD, nFAW, another bank's turn).  Within a row access, `activate` lasts
-from the ACT to the first legal column, `transfer` occupies nCCD cycles per column, `write_data_late` is a legal WR
-without its datum, and `precharge` is everything from the end of the last column to the next legal ACT.  `refresh`
-lasts from REFpb to the next legal ACT.
+the landing FIFO) or `activation_budget` (nRRD, nFAW of the channel or of the die, another bank's turn).  Within a row
+access, `activate` lasts from the ACT to the first legal column, `transfer` occupies nCCD cycles per column,
+`write_data_late` is a legal WR without its datum, `port_busy` a legal column that waits for a shared port.  A row that
+stays open is in `no_request` or `no_landing_space` like a closed one, and `turnaround` is the wait of a row hit for the
+other direction.  `precharge` is everything from the decision to close (at the earliest the end of the last column) to
+the next legal ACT, and `refresh` lasts from REFpb to the next legal ACT.
 """
 
 from __future__ import annotations
 
-from nmpsim.dram.state import (
+from nmpsim.dram.native.state import (
     ACCESS,
     ACTIVATE,
     ACTIVATION_BUDGET,
     NO_LANDING_SPACE,
     NO_REQUEST,
+    PORT_BUSY,
     PRECHARGE,
     REFRESH,
     REFRESHING,
     TRANSFER,
+    TURNAROUND,
     WRITE_DATA_LATE,
 )
 from nmpsim.kernel import NEVER, inlined, kernel
-from nmpsim.link.fifo import credit_at
+from nmpsim.link.fifo import credit_at, head_at
 from nmpsim.link.memory_port import run_at
 from nmpsim.spec.params import ACT, RD, WR
 
@@ -87,6 +91,53 @@ def charge(stall, reason, start, end, low, high, period):
 
 
 @inlined
+def charge_columns(state, c, b, until, low, period):
+    """Charge a row access up to its last issued column, and count its columns; return that column's tick."""
+    bank = state.bank[c, b]
+    stall = state.stall[c, b]
+    counter = state.counter[c, b]
+    columns = state.column[c, b]
+    reason = ACTIVATE
+    if bank.is_hit:
+        reason = TRANSFER if bank.is_write == bank.was_write else TURNAROUND
+    previous = bank.began_at
+    moved = 0
+    for j in range(bank.issued):
+        column = columns[j]
+        charge(stall, reason, previous, column.legal_at, low, until, period)
+        charge(stall, WRITE_DATA_LATE, column.legal_at, column.data_at, low, until, period)
+        charge(stall, PORT_BUSY, column.data_at, column.issued_at, low, until, period)
+        reason = TRANSFER
+        previous = column.issued_at
+        if low <= previous < until:
+            moved += 1
+    if bank.is_write:
+        counter.WR += moved
+    else:
+        counter.RD += moved
+    counter.beats += moved
+    if bank.issued < bank.columns:
+        legal_at = max(state.ready[c, b, WR if bank.is_write else RD], bank.began_at)
+        data_at = legal_at
+        if bank.is_write:
+            data_at = max(legal_at, edge(head_at(state.write_fifo[c, b], state.write_slot[c, b]), period))
+        charge(stall, reason, previous, legal_at, low, until, period)
+        charge(stall, WRITE_DATA_LATE, legal_at, data_at, low, until, period)
+        charge(stall, PORT_BUSY, data_at, NEVER, low, until, period)
+    return previous
+
+
+@inlined
+def charge_waiting(stall, seen_at, fits_at, start, end, low, until, period):
+    """Charge [start, end) of a bank that waits for a row access that could start; return the end of that."""
+    seen_from = min(max(start, seen_at), end)
+    fits_from = min(max(start, fits_at), end)
+    charge(stall, NO_REQUEST, start, seen_from, low, until, period)
+    charge(stall, NO_LANDING_SPACE, seen_from, fits_from, low, until, period)
+    return fits_from
+
+
+@inlined
 def account(state, c, b, until, params, period, latency):
     """Bring the counters and the stall table of a bank up to the edge `until` (changes `counter` and `stall`)."""
     bank = state.bank[c, b]
@@ -96,53 +147,36 @@ def account(state, c, b, until, params, period, latency):
     bank.accounted = until
     stall = state.stall[c, b]
     counter = state.counter[c, b]
-    ready = state.ready[c, b]
-    closed_from = ready[ACT]
+    closed_from = state.ready[c, b, ACT]
+    seen_at = edge(run_at(state.queue[c, b], state.run[c, b]), period)
+    fits_at = max(edge(space_at(state, c, b), period), seen_at)
     if bank.phase == REFRESHING:
         if low <= bank.began_at < until:
             counter.REF += 1
         charge(stall, REFRESH, bank.began_at, closed_from, low, until, period)
     elif bank.phase == ACCESS:
         if low <= bank.began_at < until:
-            counter.ACT += 1
-        command = WR if bank.is_write else RD
-        columns = state.column[c, b]
-        reason = ACTIVATE
-        previous = bank.began_at
-        moved = 0
-        for j in range(bank.issued):
-            column = columns[j]
-            charge(stall, reason, previous, column.legal_at, low, until, period)
-            charge(stall, WRITE_DATA_LATE, column.legal_at, column.issued_at, low, until, period)
-            reason = TRANSFER
-            previous = column.issued_at
-            if low <= previous < until:
-                moved += 1
-        if bank.is_write:
-            counter.WR += moved
-        else:
-            counter.RD += moved
-        counter.beats += moved
+            if bank.is_hit:
+                counter.hits += 1
+            else:
+                counter.ACT += 1
+        previous = charge_columns(state, c, b, until, low, period)
         if bank.issued < bank.columns:
-            charge(stall, reason, previous, ready[command], low, until, period)
-            charge(stall, WRITE_DATA_LATE, ready[command], NEVER, low, until, period)
             return
+        command = WR if bank.is_write else RD
         end = min(previous + max(latency[bank.tier, command, command], 1) * period, bank.closed_at)
         charge(stall, TRANSFER, previous, end, low, until, period)
+        closing_from = max(end, bank.closing_at) if bank.closing else NEVER
+        charge_waiting(stall, seen_at, fits_at, end, closing_from, low, until, period)
         if bank.is_open:
-            charge(stall, PRECHARGE, end, NEVER, low, until, period)
+            charge(stall, PRECHARGE, closing_from, NEVER, low, until, period)
             return
         if low <= bank.closed_at < until:
             counter.PRE += 1
-        charge(stall, PRECHARGE, end, closed_from, low, until, period)
-    seen_at = edge(run_at(state.queue[c, b], state.run[c, b]), period)
-    fits_at = max(edge(space_at(state, c, b), period), seen_at)
+        charge(stall, PRECHARGE, closing_from, closed_from, low, until, period)
     limit_at = refresh_limit_at(refresh_due_at(bank, b, params, period), params, period)
     forced_from = max(closed_from, limit_at)
-    seen_from = min(max(closed_from, seen_at), forced_from)
-    fits_from = min(max(closed_from, fits_at), forced_from)
-    charge(stall, NO_REQUEST, closed_from, seen_from, low, until, period)
-    charge(stall, NO_LANDING_SPACE, seen_from, fits_from, low, until, period)
+    fits_from = charge_waiting(stall, seen_at, fits_at, closed_from, forced_from, low, until, period)
     charge(stall, ACTIVATION_BUDGET, fits_from, forced_from, low, until, period)
     charge(stall, REFRESH, forced_from, NEVER, low, until, period)
 

@@ -25,7 +25,9 @@ from nmpsim.spec.params import COMMANDS, DramParams
     ACTIVATION_BUDGET,
     REFRESH,
     NO_REQUEST,
-) = range(8)
+    TURNAROUND,
+    PORT_BUSY,
+) = range(10)
 REASONS = (
     "transfer",
     "activate",
@@ -35,8 +37,10 @@ REASONS = (
     "activation_budget",
     "refresh",
     "no_request",
+    "turnaround",
+    "port_busy",
 )
-"""What a bank spends a DRAM cycle on, exactly one for each; defined in nmpsim/dram/account.py."""
+"""What a bank spends a DRAM cycle on, exactly one for each; defined in nmpsim/dram/native/account.py."""
 
 NO_FAULT, FAULT_ROW, FAULT_COLUMN, FAULT_LANDING = range(4)
 FAULTS = (
@@ -53,6 +57,7 @@ CHANNEL = Record(
     "CHANNEL",
     ("next_bank", "bank", "bank with the highest priority for the activation budget: the one after the last ACT"),
     ("activations", "command", "ACT of all banks"),
+    ("wants_act", "", "1: a bank wants an ACT now and only the activation budget of the die is left to ask"),
     ("first_ready_at", "tick", "smallest ready_at stamped on a beat in the last visit, NEVER if none"),
     ("logged", "command", "commands offered to the log"),
     ("fault", "", "NO_FAULT, or why a run could not be executed"),
@@ -63,14 +68,20 @@ CHANNEL = Record(
 BANK = Record(
     "BANK",
     ("phase", "", "IDLE, ACCESS or REFRESHING: what began last"),
-    ("began_at", "tick", "tick of the last ACT or REFpb"),
+    ("began_at", "tick", "tick of the last ACT or REFpb, or at which the last row hit began"),
     ("is_open", "", "1 from the ACT to the PRE"),
+    ("is_hit", "", "1: the last row access found its row open and needed no ACT"),
+    ("hits", "row access", "row accesses begun since the ACT"),
+    ("closing", "", "1: the open row will be closed; never taken back"),
+    ("closing_at", "tick", "tick of that decision; 0 where the row_hits cap made it"),
+    ("port", "", "0, or 1 + the shared port that the bank holds"),
     ("row", "row", "row of the last row access"),
     ("tier", "", "latency class of that row"),
     ("first_column", "column", "first column of the row access"),
     ("columns", "column", "columns of the row access"),
     ("issued", "column", "columns whose RD or WR was issued"),
     ("is_write", "", "1: the row access writes"),
+    ("was_write", "", "1: the row access before it wrote"),
     ("target", "", "0, or 1 + buffer address of the next beat"),
     ("target_stride", "byte", "buffer bytes from beat to beat; 0 for beats that stream into the compute unit"),
     ("token", "", "data-mover slot of the row access"),
@@ -83,8 +94,23 @@ BANK = Record(
 
 COLUMN = Record(
     "COLUMN",
-    ("legal_at", "tick", "first tick at which the timing rules allowed the RD or WR"),
+    ("legal_at", "tick", "first tick at which the timing rules of the bank allowed the RD or WR"),
+    ("data_at", "tick", "first tick at which the datum of the WR was there too"),
     ("issued_at", "tick", "tick of the RD or WR"),
+)
+
+PORT = Record(
+    "PORT",
+    ("is_held", "", "1: a bank holds the port and has columns left"),
+    ("last_at", "tick", "tick of the last column"),
+    ("is_write", "", "1: that column was a WR"),
+    ("columns", "beat", "columns so far"),
+)
+
+DIE = Record(
+    "DIE",
+    ("activations", "command", "ACT of all channels"),
+    ("next_channel", "", "channel with the highest priority for the activation budget: the one after the last ACT"),
 )
 
 COUNTER = Record(
@@ -94,6 +120,7 @@ COUNTER = Record(
     ("RD", "command", "column reads"),
     ("WR", "command", "column writes"),
     ("REF", "command", "per-bank refreshes"),
+    ("hits", "row access", "row accesses that found their row open"),
     ("beats", "beat", "columns moved over the bank's port, either way"),
 )
 
@@ -106,6 +133,7 @@ LOG_ENTRY = Record(
     ("row", "row", "row; -1 for REFpb"),
     ("column", "column", "column of RD and WR, first column of ACT; -1 for PRE and REFpb"),
     ("count", "beat", "columns to come for ACT, 1 for RD and WR, else 0"),
+    ("port", "", "port of RD and WR, counted through the channel; else -1"),
 )
 
 
@@ -124,6 +152,9 @@ class DramState(NamedTuple):
     write_fifo: Any  # FIFO [channel, bank]: write FIFO, the data mover fills it
     write_slot: Any  # SLOT [channel, bank, fifo_columns]
     token: Any  # TOKEN [channel, token]
+    port: Any  # PORT [channel, port]: shared ports, group by group; unused where every bank has its own
+    die: Any  # DIE [1]
+    die_activation: NDArray[np.int64]  # [die_acts]: the last ACT of the die, ring over DIE.activations; ticks
     counter: Any  # COUNTER [channel, bank]
     stall: NDArray[np.int64]  # [channel, bank, reason]; DRAM cycles
     log: Any  # LOG_ENTRY [channel, log_capacity]
@@ -157,6 +188,9 @@ def make_state(params: DramParams, channels: int, *, tokens: int = 64, log_capac
         write_fifo=FIFO.zeros(*banks),
         write_slot=SLOT.zeros(*banks, params.fifo_columns),
         token=TOKEN.zeros(channels, tokens),
+        port=PORT.zeros(channels, -(-params.banks // params.port_banks) * params.ports),
+        die=DIE.zeros(1),
+        die_activation=np.zeros(max(params.die_acts, 1), np.int64),
         counter=COUNTER.zeros(*banks),
         stall=np.zeros((*banks, len(REASONS)), np.int64),
         log=LOG_ENTRY.zeros(channels, log_capacity),
