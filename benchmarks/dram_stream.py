@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from nmpsim.dram.stream import stream_banks
+from nmpsim.dram.native.stream import stream_banks
 from nmpsim.spec import load_chip, resolve
 
 ROWS = 1000

@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from nmpsim import __version__
+from nmpsim.cli.conformance import conformance
+from nmpsim.cli.dram import dram
 from nmpsim.cli.list import list_shipped
 from nmpsim.cli.show import show
 from nmpsim.cli.simulate import simulate
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command("simulate")(simulate)
 app.command("list")(list_shipped)
 app.add_typer(show, name="show")
+app.add_typer(conformance, name="conformance")
+app.add_typer(dram, name="dram")
 
 
 def _version(asked: bool) -> None:
