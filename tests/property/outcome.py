@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nmpsim.core.state import REASONS
-from nmpsim.dram.state import command_log
+from nmpsim.dram.native.state import command_log
 from nmpsim.machine.simulate import Simulation
 from nmpsim.program.isa import LOAD, SEND, STORE, STREAM, UNITS
 from nmpsim.program.program import Program

@@ -94,6 +94,14 @@ def random_chip(choose: Choose, kind: str | None = None, row_beats: Sequence[int
         "dram.timing.tREFI_ns": choose((4025.0, 400.0)),
         "dram.refresh.mode": choose(("per_bank", "off")),
         "dram.refresh.postpone": choose((8, 0, 1)),
+        "dram.refresh.pull_in": choose((0, 2)),
+        "dram.row_hits": choose((1, 1, 0, 2)),
+        "dram.budget.die_tRRD_ns": choose((0.0, 0.0, 3.0)),
+        "dram.budget.die_tFAW_ns": choose((0.0, 0.0, 60.0)),
+        "dram.budget.die_acts": choose((3, 1)),
+        "port.banks": (shared := choose((1, 1, strips))),
+        "port.ports": choose((1, shared)),
+        "port.hold": choose(("row", "column")),
         "port.fifo_bytes": row_beats * beat * choose((2, 1, 3)),
         "port.latency_cycles": choose((1, 2)),
         "port.credit_cycles": choose((1, 3)),
@@ -224,7 +232,7 @@ class ProgramWriter:
         self.events: list[list[Event]] = [[] for _ in range(params.pus)]
         self.operators: list[ProgramOperator] = []
         self.macs = self.stream_beats = self.load_beats = self.store_beats = self.elements = 0
-        self.row = 0
+        self.row = self.tier = 0
 
     def operator(self, kind: str, macs: int = 0) -> None:
         self.emit.operator = len(self.operators)
@@ -238,9 +246,11 @@ class ProgramWriter:
         return 4 * self.choose(range(0, 4096, 2))
 
     def rows(self) -> int:
-        tier = self.choose((0, 7, 2))
-        self.row = (self.row + 7) % (self.params.dram.rows_per_tier - 256)
-        return tier * self.params.dram.rows_per_tier + self.row
+        """Rows that no other task uses, or now and then those of the task before: row hits."""
+        if self.choose((True, True, False)):
+            self.row = (self.row + 7) % (self.params.dram.rows_per_tier - 256)
+            self.tier = self.choose((0, 7, 2))
+        return self.tier * self.params.dram.rows_per_tier + self.row
 
     def product(self, pu: int) -> None:
         """One stream and the passes that eat it, of one shape or of several."""

@@ -11,11 +11,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nmpsim.dram import REASONS, check_balance, command_log, make_state, post, raise_faults, settle, step_channel
+from nmpsim.dram.native import (
+    REASONS,
+    check_balance,
+    command_log,
+    grant_activations,
+    make_state,
+    post,
+    raise_faults,
+    settle,
+    step_channel,
+)
 from nmpsim.kernel import NEVER
 from nmpsim.link import fifo as link_fifo
 from nmpsim.link import memory_port
-from nmpsim.spec.params import COMMANDS, DramParams
+from nmpsim.spec.params import COMMANDS, HOLD_COLUMN, HOLD_ROW, RD, WR, DramParams
 from tests.unit.dram.chips import SMALL, SMALL_TIER, latency_table
 
 
@@ -66,6 +76,8 @@ class DramUnderTest:
                 step_channel(
                     c, self.now * self.period, int(self.plain), self.params, self.period, self.latency, self.state
                 )
+            wake = np.zeros(self.state.bank.shape[0], np.int64)  # every cycle is visited
+            grant_activations(self.now * self.period, self.params, self.period, self.latency, self.state, wake)
             for bank in range(self.params.banks):
                 fifo, slots = self.state.fifo[0, bank], self.state.slot[0, bank]
                 while self.eats and head_at(fifo, slots) <= self.now * self.period:
@@ -140,7 +152,15 @@ def random_traffic(seed: int, *, end: int | None = None) -> Traffic:
         nREFI=pick(40, 90, 200),
         refresh=pick(0, 1, 1),
         postpone=pick(0, 1, 4),
+        pull_in=pick(0, 0, 1, 3),
+        row_hits=pick(1, 1, 0, 2, 3),
+        die_nRRD=pick(0, 0, 0, 1, 3),
+        die_nFAW=pick(0, 0, 0, 15, 40),
+        die_acts=pick(1, 2, 5),
+        port_hold=pick(HOLD_ROW, HOLD_COLUMN),
     )
+    port_banks = pick(1, 1, 2, params.banks)
+    params = params._replace(port_banks=port_banks, ports=int(rng.integers(1, port_banks + 1)))
     names = (*SMALL_TIER, "nRFC")
     tables = []
     for _ in range(tiers):
@@ -150,6 +170,8 @@ def random_traffic(seed: int, *, end: int | None = None) -> Traffic:
     latency = latency_table(*tables)
     odd = rng.random(latency.shape) < pick(0.0, 0.3)  # pairs that no standard ties together
     latency[odd] = rng.integers(-1, 25, int(odd.sum()))
+    shortest = max(1, min(int(latency[tier, kind, kind]) for tier in range(tiers) for kind in (RD, WR)))
+    params = params._replace(nBL=int(rng.integers(1, shortest + 1)))
     traffic = Traffic(params, latency, pick(1, 4), pick(1, 3, 5), pick(1, 1, 2), end or int(rng.integers(150, 900)))
     slow_eater, slow_writer = pick(0.0, 0.1, 0.4), pick(0.0, 0.1, 0.4)
     ticks_per_run = pick(5, 30, 120)
@@ -208,7 +230,7 @@ class TrafficBench:
         )
         t = traffic
         self.state = make_state(t.params, t.channels, tokens=40 * t.params.banks, log_capacity=20000)
-        self.wake = [0] * t.channels
+        self.wake = np.zeros(t.channels, np.int64)
         self.posted = dict.fromkeys(t.runs, 0)
         self.eaten = dict.fromkeys(t.runs, 0)
         self.data_put = dict.fromkeys(t.runs, 0)
@@ -248,6 +270,8 @@ class TrafficBench:
                 self.wake[c] = step_channel(c, now, int(self.plain), t.params, t.period, t.latency, self.state)
                 assert self.wake[c] > now
                 assert self.state.channel[c].first_ready_at > now
+        grant_activations(now, t.params, t.period, t.latency, self.state, self.wake)
+        assert min(self.wake) > now or not self.eager
 
     def step_world(self, now):
         if now % self.traffic.world_period == 0:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nmpsim.dram import check_balance, settle
+from nmpsim.dram.native import check_balance, settle
 from nmpsim.errors import InternalError
 from tests.unit.dram.bench import DramUnderTest
 from tests.unit.dram.chips import SMALL, SMALL_TIERS, latency_table

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nmpsim.dram import REASONS, account, channel
+from nmpsim.dram.native import REASONS, account, bank, port
 from tests.unit.dram.bench import DramUnderTest
 from tests.unit.dram.chips import SMALL, latency_table
 
@@ -14,11 +14,12 @@ PAGE = Path(__file__).parents[3] / "docs" / "seams" / "memory-port.md"
 pytestmark = pytest.mark.parametrize("plain", [True, False], ids=["plain", "skip"])
 
 
-def drawn(module_doc, label):
+def drawn(module_doc, label, number=0):
     """(cycle, word) of one line of a drawing, by the columns of its line `cycle`."""
     lines = module_doc.splitlines()
-    ruler = next(line for line in lines if line.startswith("    cycle "))
-    cycles = {match.start(): int(match.group()) for match in re.finditer(r"\d+", ruler)}
+    rulers = [n for n, line in enumerate(lines) if line.startswith("    cycle ")]
+    lines = lines[rulers[number] :]
+    cycles = {match.start(): int(match.group()) for match in re.finditer(r"\d+", lines[0])}
     line = next(line for line in lines if line.startswith(f"    {label} "))
     words = re.finditer(r"\S+", line[len(label) + 4 :])
     return [(cycles[match.start() + len(label) + 4], match.group()) for match in words]
@@ -34,14 +35,28 @@ def reasons_by_cycle(dut, cycles):
     return names
 
 
-def test_the_drawing_of_the_channel(plain):
+def test_the_drawings_of_the_bank(plain):
     table = latency_table(*[{"nRCD": 3, "nRTP": 2, "nRAS": 6, "nRP": 2}] * 2)
-    dut = DramUnderTest(SMALL._replace(nCL=2, nPORT=1), table, plain=plain, eats=False)
-    dut.issue(rows=2, columns=2)
+    closed = DramUnderTest(SMALL._replace(nCL=2, nPORT=1), table, plain=plain, eats=False)
+    closed.issue(rows=2, columns=2)
+    closed.run_until(20)
+    assert closed.commands() == drawn(bank.__doc__, "command")
+    stamps = closed.state.slot[0, 0].ready_at[:4].tolist()
+    assert list(zip(stamps, ("b0", "b1", "b2", "b3"), strict=True)) == drawn(bank.__doc__, "ready_at")
+    capped = DramUnderTest(SMALL._replace(nCL=2, nPORT=1, row_hits=2), table, plain=plain, eats=False)
+    capped.issue(rows=2, columns=2, row_stride=0)
+    capped.run_until(20)
+    assert capped.commands() == drawn(bank.__doc__, "command", 1)
+
+
+def test_the_drawing_of_the_shared_port(plain):
+    table = latency_table(*[{"nRCD": 3, "nRTP": 2, "nRAS": 6, "nRP": 2}] * 2)
+    dut = DramUnderTest(SMALL._replace(banks=3, port_banks=3, nBL=1), table, plain=plain)
+    for b in range(3):
+        dut.issue(b, columns=2)
     dut.run_until(20)
-    assert dut.commands() == drawn(channel.__doc__, "command")
-    stamps = dut.state.slot[0, 0].ready_at[:4].tolist()
-    assert list(zip(stamps, ("b0", "b1", "b2", "b3"), strict=True)) == drawn(channel.__doc__, "ready_at")
+    for b in range(3):
+        assert [c for c in dut.commands(b) if c[0] < 10] == drawn(port.__doc__, f"bank {b}")
 
 
 def test_the_drawing_of_the_accounts(plain):

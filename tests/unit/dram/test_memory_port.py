@@ -2,7 +2,7 @@
 
 import pytest
 
-from nmpsim.dram import make_state, post, step_channel
+from nmpsim.dram.native import make_state, post, step_channel
 from nmpsim.kernel import NEVER
 from tests.conformance_kits.memory_port import Beat, MemoryPortKit, Port
 from tests.unit.dram.bench import credit_at, head_at, pop, push, run_space_at, write_done_at

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from nmpsim.dram import step_channel
-from nmpsim.dram.check import SEPARATION, check_commands
-from nmpsim.dram.state import raise_faults
+from nmpsim.dram.check.native import check_native
+from nmpsim.dram.check.violation import SEPARATION
+from nmpsim.dram.native import step_channel
+from nmpsim.dram.native.state import raise_faults
 from nmpsim.errors import ProtocolError
 from nmpsim.kernel import NEVER
 from nmpsim.spec.params import ACT, COMMANDS, PRE, RD, REF, WR
@@ -76,8 +77,8 @@ def test_commands_of_a_bank_keep_exactly_their_separation(pair, cycles, plain):
     latest = max(at for at, name in commands[:second] if name == COMMANDS[previous])
     assert commands[second][0] - latest == cycles
     log = dut.state.log[0, : dut.state.channel[0].logged]
-    assert check_commands(log, dut.params, dut.latency, 1) == []
-    found = check_commands(log, dut.params, one_separation(previous, following, cycles + 1), 1)
+    assert check_native(log, dut.params, dut.latency, 1) == []
+    found = check_native(log, dut.params, one_separation(previous, following, cycles + 1), 1)
     assert {(v.rule, v.pair) for v in found if v.rule == SEPARATION} == {
         (SEPARATION, f"{COMMANDS[previous]}-{COMMANDS[following]}")
     }

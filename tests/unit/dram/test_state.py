@@ -2,7 +2,7 @@
 
 import pytest
 
-from nmpsim.dram import REASONS, command_log, make_state, post, state
+from nmpsim.dram.native import REASONS, command_log, make_state, post, state
 from nmpsim.errors import InternalError, LimitReached
 from tests.unit.dram.bench import DramUnderTest
 from tests.unit.dram.chips import SMALL, SMALL_TIERS, latency_table

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nmpsim.dram.stream import stream_banks
+from nmpsim.dram.native.stream import stream_banks
 from nmpsim.errors import InfeasibleError, ProtocolError
 from tests.unit.dram.chips import stratum
 
