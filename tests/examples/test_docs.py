@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nmpsim.core.state import REASONS as CORE_REASONS
-from nmpsim.dram.state import REASONS as BANK_REASONS
+from nmpsim.dram.native.state import REASONS as BANK_REASONS
 from nmpsim.machine.simulate import Simulation
 from nmpsim.noc.state import REASONS as LINK_REASONS
 from nmpsim.program.beats import Tile
