@@ -2,8 +2,9 @@
 
     compute  MACs / (MACs per core cycle of the die)
     vector   elements / (lanes of the die)
-    dram     sum over tiers of bytes / (bandwidth when every bank streams whole rows of that tier, one per tRC),
-             for a whole step less one tRC: nobody waits for the last row to be closed
+    dram     sum over tiers of bytes / (bandwidth when every bank streams whole rows of that tier, one per tRC, or what
+             columns, shared ports and activation budgets leave of it), for a whole step less one tRC: nobody waits
+             for the last row to be closed
     noc      flit-hops / (directed links of the ring), in NoC cycles
 
 tRC is the published one, not rounded to the command clock.
@@ -11,7 +12,7 @@ tRC is the published one, not rounded to the command clock.
 
 from __future__ import annotations
 
-from nmpsim.spec.params import MachineParams
+from nmpsim.spec.params import RD, WR, MachineParams
 
 
 def core_GHz(params: MachineParams) -> float:
@@ -20,10 +21,32 @@ def core_GHz(params: MachineParams) -> float:
 
 
 def tier_bandwidth(params: MachineParams) -> list[float]:
-    """Peak bandwidth of the die per tier; bytes per second."""
+    """Peak bandwidth of the die per tier; bytes per second.
+
+    The least of: a column of every bank per nCCD, a column of every shared port per nBL, and, where an ACT serves one
+    row access only, a row of every bank per tRC and a row per ACT that the activation budgets allow.
+    """
     dram = params.dram
-    row = dram.columns * dram.column_bytes * dram.banks * params.pus
-    return [row / ns * 1e9 for ns in params.row_cycle_ns]
+    cycle_ns = float(params.tick_ps * params.dram_period) / 1000
+    banks = dram.banks * params.pus
+    row = dram.columns * dram.column_bytes
+    beats_per_cycle = banks / max(int(params.latency[:, RD, RD].min()), int(params.latency[:, WR, WR].min()), 1)
+    if dram.port_banks > 1:
+        beats_per_cycle = min(beats_per_cycle, banks // dram.port_banks * dram.ports / dram.nBL)
+    peak = beats_per_cycle * dram.column_bytes / cycle_ns
+    if dram.row_hits != 1:
+        return [peak * 1e9] * dram.tiers
+    acts_per_cycle = min(
+        (acts / cycles for acts, cycles in _activation_rules(params) if cycles > 0), default=float("inf")
+    )
+    peak = min(peak, acts_per_cycle * row / cycle_ns)
+    return [min(peak, banks * row / ns) * 1e9 for ns in params.row_cycle_ns]
+
+
+def _activation_rules(params: MachineParams) -> list[tuple[int, int]]:
+    """Return (activations of the die, DRAM cycles) of every activation budget; 0 cycles = no such rule."""
+    dram, pus = params.dram, params.pus
+    return [(pus, dram.nRRD), (4 * pus, dram.nFAW), (1, dram.die_nRRD), (dram.die_acts, dram.die_nFAW)]
 
 
 def bounds(

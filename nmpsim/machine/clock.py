@@ -16,8 +16,9 @@ from __future__ import annotations
 from nmpsim.core.core import step_core
 from nmpsim.core.mover import mover_wake
 from nmpsim.core.state import NO_CREDIT
-from nmpsim.dram.channel import step_channel
-from nmpsim.dram.idle import idle_channel
+from nmpsim.dram.native.budget import grant_activations, has_die_budget
+from nmpsim.dram.native.channel import step_channel
+from nmpsim.dram.native.idle import idle_channel
 from nmpsim.kernel import NEVER, inlined, kernel
 from nmpsim.link.network_port import flit_space_at
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING
@@ -39,6 +40,12 @@ def touched(cores, c):
 def visit_channel(c, now, plain, dram, period, latency, die, program):
     """Step one channel and lower the wake of its core to what it stamped."""
     die.channel_wake[c] = step_channel(c, now, plain, dram, period, latency, die.channels)
+    wake_from_channel(c, now, die, program)
+
+
+@inlined
+def wake_from_channel(c, now, die, program):
+    """Lower the wake of core `c` to the beats, run slots and write tokens that its channel stamped in this tick."""
     first = die.channels.channel[c].first_ready_at
     cores = die.cores
     if first < NEVER:
@@ -52,6 +59,16 @@ def visit_channel(c, now, plain, dram, period, latency, die, program):
         if at < unit.wake:
             unit.wake = at
             die.core_wake[c] = min(die.core_wake[c], at)
+
+
+@inlined
+def visit_arbiter(now, dram, period, latency, die, program):
+    """Let the activation arbiter of the die act, and lower the wakes of the cores whose channels got an ACT."""
+    before = die.channels.die[0].activations
+    grant_activations(now, dram, period, latency, die.channels, die.channel_wake)
+    if die.channels.die[0].activations != before:
+        for c in range(len(die.channel_wake)):
+            wake_from_channel(c, now, die, program)
 
 
 @inlined
@@ -164,6 +181,8 @@ def run_until(limit, plain, core, dram, noc, periods, latency, order, die, progr
                 if plain or die.channel_wake[c] <= now:
                     clock.visits += 1
                     visit_channel(c, now, plain, dram, dram_period, latency, die, program)
+            if has_die_budget(dram):
+                visit_arbiter(now, dram, dram_period, latency, die, program)
         if now % noc_period == 0:
             for c in order:
                 if plain or die.network.wake[c] <= now:

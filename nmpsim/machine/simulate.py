@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from nmpsim.core.core import settle_core
 from nmpsim.core.state import INTERVAL, REASONS, actors_of
-from nmpsim.dram.account import settle
-from nmpsim.dram.state import REASONS as BANK_REASONS
-from nmpsim.dram.state import check_balance, raise_faults
+from nmpsim.dram.native.account import settle
+from nmpsim.dram.native.state import REASONS as BANK_REASONS
+from nmpsim.dram.native.state import check_balance, raise_faults
 from nmpsim.errors import DeadlockError, InternalError, LimitReached
 from nmpsim.machine.clock import interval_margin, run_until
 from nmpsim.machine.explain import explain_deadlock
@@ -220,6 +220,7 @@ class Simulation:
             "macs": int(cores.actor["macs"].sum()),
             "passes": int(cores.actor["passes"].sum()),
             "ACT": int(counter["ACT"].sum()),
+            "row_hits": int(counter["hits"].sum()),
             "PRE": int(counter["PRE"].sum()),
             "RD": int(counter["RD"].sum()),
             "WR": int(counter["WR"].sum()),

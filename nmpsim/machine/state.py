@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from nmpsim.core.state import MOVE_SLOTS, CoreState
 from nmpsim.core.state import make_state as make_cores
-from nmpsim.dram.state import DramState
-from nmpsim.dram.state import make_state as make_channels
+from nmpsim.dram.native.state import DramState
+from nmpsim.dram.native.state import make_state as make_channels
 from nmpsim.kernel import Record
 from nmpsim.noc.state import NocState
 from nmpsim.noc.state import make_state as make_network
