@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nmpsim.errors import Fault, SpecError
+
 Bus = Literal["row", "column"]
 Effect = Literal["open", "close", "none"]
 
@@ -66,11 +68,17 @@ class Constraint:
     rule : str
         The expression it comes from, as ``"nCWL + nBL + nWR"``.
     window : int
-        The `window`-th latest of the preceding commands counts: 4 for a four-activate window.
+        The `window`-th latest preceding command counts: 4 for a four-activate window.  Beyond 1, one preceding
+        command only: of several it would be unclear whether they are counted together.
     sibling : bool
         True: between different children of one parent at this level, instead of within one node.
     beyond_peer : bool
         True for a rule that is right but that Ramulator 2.1 does not have; left out for comparisons with it.
+
+    Raises
+    ------
+    SpecError
+        If a window has several preceding commands.
     """
 
     level: str
@@ -81,6 +89,17 @@ class Constraint:
     window: int = 1
     sibling: bool = False
     beyond_peer: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a window over several commands."""
+        if self.window > 1 and len(self.preceding) > 1:
+            fault = Fault(
+                f"constraint {self.rule} at {self.level}",
+                f"window {self.window} after {', '.join(self.preceding)}",
+                "one preceding command for a window",
+                "write one row for each of them",
+            )
+            raise SpecError("not a constraint", [fault])
 
 
 @dataclass(frozen=True)

@@ -123,14 +123,16 @@ def inject(c, now, per_cycle, period, state, traffic):
 
 @inlined
 def eat(c, now, plain, params, period, state, traffic):
-    """Take the beats that are ready, or (``plain == 0``) all stamped ones ahead; note completed reads."""
+    """Take the beats that are ready, or (``plain == 0``) all stamped ones ahead; return the tick of the next one."""
     source = traffic.source[c]
+    later = NEVER
     for b in range(params.banks):
         fifo = state.fifo[c, b]
         slots = state.slot[c, b]
         while True:
             at = head_at(fifo, slots)
             if at >= NEVER or (plain and at > now):
+                later = min(later, at)
                 break
             number = slots[fifo.head % len(slots)].token
             free_at = at + params.nCREDIT * period
@@ -142,6 +144,7 @@ def eat(c, now, plain, params, period, state, traffic):
                 traffic.request[c, number].done_at = at // period
                 source.left -= 1
                 source.last_at = max(source.last_at, at)
+    return later
 
 
 @inlined
@@ -208,6 +211,7 @@ def run_traffic(plain, per_cycle, margin, params, period, latency, state, traffi
         now = traffic.clock[0]
         later = NEVER
         busy = False
+        last_at = 0
         for c in range(channels):
             later = min(later, inject(c, now, per_cycle, period, state, traffic))
             if plain or traffic.wake[c] <= now:
@@ -215,19 +219,21 @@ def run_traffic(plain, per_cycle, margin, params, period, latency, state, traffi
                 traffic.wake[c] = step_channel(c, now, plain, params, period, latency, state)
         grant_activations(now, params, period, latency, state, traffic.wake)
         for c in range(channels):
-            eat(c, now, plain, params, period, state, traffic)
+            later = min(later, eat(c, now, plain, params, period, state, traffic))
             undone[c] = finish_writes(c, undone[c], period, state, traffic)
             source = traffic.source[c]
+            last_at = max(last_at, source.last_at)
             if source.left > 0 or source.head < source.count:
                 busy = True
             if source.head < source.count:
                 later = min(later, max(room_at(state, c, traffic.request[c, source.head], period), now + period))
             later = min(later, traffic.wake[c])
-        if not busy:
-            return FINISHED
-        if later >= NEVER:
+        if busy and later >= NEVER:
             return RUNNING  # nothing can happen any more
-        traffic.clock[0] = now + period if plain else max(later, now + period)
+        following = now + period if plain else max(later, now + period)
+        if not busy and following > last_at:  # beats eaten ahead end later; refreshes may fall before them
+            return FINISHED
+        traffic.clock[0] = following
 
 
 @dataclass(frozen=True)

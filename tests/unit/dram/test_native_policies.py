@@ -380,6 +380,35 @@ def test_the_port_that_an_older_bank_waits_for_is_kept_from_younger_ones():
     scenario.gives(traces, 30)
 
 
+def test_one_port_is_kept_for_the_older_bank_and_not_all():
+    """Banks 0 and 1 read at 3 4.  Bank 2 writes and waits for port 0 up to 4 + nRTW = 8; bank 3, begun at 2, reads."""
+    scenario = Scenario(banks=4, port_banks=4, ports=2).read(0).read(1).write(2, data=(0, 0)).read(3, ready_at=2)
+    traces = {
+        0: "ACT 0  RD 3@0 4@0  PRE 6",
+        1: "ACT 0  RD 3@1 4@1  PRE 6",
+        2: "ACT 0  WR 8@0 9@0  PRE 15",
+        3: "ACT 2  RD 5@1 6@1  PRE 8",
+    }
+    scenario.gives(traces, 30)
+
+
+def test_a_port_is_held_up_to_its_last_column():
+    """Bank 0 writes on port 0 from 3 to 6, bank 1 reads on port 1 at 3 4; bank 2 writes, bank 3, begun at 2, reads.
+
+    5: nobody holds port 1, so bank 2 keeps it, and bank 3 gets nothing.  6: port 0 is given back and free at 7, so
+    bank 2 keeps that one, and bank 3 gets port 1.
+    """
+    scenario = Scenario(banks=4, port_banks=4, ports=2)
+    scenario.write(0, data=(0, 0, 0, 0), columns=4).read(1).write(2, data=(0, 0)).read(3, ready_at=2)
+    traces = {
+        0: "ACT 0  WR 3@0 4@0 5@0 6@0  PRE 12",
+        1: "ACT 0  RD 3@1 4@1  PRE 6",
+        2: "ACT 0  WR 7@0 8@0  PRE 14",
+        3: "ACT 2  RD 6@1 7@1  PRE 9",
+    }
+    scenario.gives(traces, 30)
+
+
 @pytest.mark.parametrize(
     ("hold", "write", "read"),
     [(HOLD_ROW, "WR 3 10  PRE 16", "RD 15 16  PRE 18"), (HOLD_COLUMN, "WR 3 13  PRE 19", "RD 8 9  PRE 11")],
@@ -407,7 +436,16 @@ def test_a_channel_hands_out_activations_in_turn():
 
 
 def test_a_window_holds_four_activations_of_the_channel():
-    """No nRRD, nFAW 20: banks 0 to 3 at once, the others at 20, where a fifth one of the window is legal again."""
+    """nRRD 1, nFAW 20: banks 0 to 3 at 0 to 3, bank 4 at 0 + 20, bank 5 at 1 + 20."""
+    scenario = Scenario(banks=6, nRRD=1, nFAW=20)
+    for bank in range(6):
+        scenario.read(bank, columns=1)
+    traces = {b: f"ACT {a}  RD {a + 3}  PRE {a + 6}" for b, a in enumerate((0, 1, 2, 3, 20, 21))}
+    scenario.gives(traces, 40)
+
+
+def test_without_a_separation_banks_activate_in_one_cycle():
+    """No nRRD, nFAW 20: four banks at once, the others when the window is over."""
     scenario = Scenario(banks=6, nFAW=20)
     for bank in range(6):
         scenario.read(bank, columns=1)
