@@ -51,9 +51,11 @@ def grant_port(state, c, b, command, now, kept, params, period, latency):
     again_at = NEVER
     keep = 0
     for p in range(params.ports):
+        port = state.port[c, first + p]
+        if port.last_at > now:  # released then, and another port may be kept from then on
+            again_at = min(again_at, port.last_at)
         if (kept >> p) & 1:
             continue
-        port = state.port[c, first + p]
         free_at = port_free_at(port, bank.is_write, params, period, latency)
         if free_at <= now:
             bank.port = first + p + 1
@@ -61,7 +63,7 @@ def grant_port(state, c, b, command, now, kept, params, period, latency):
             issue(state, c, b, command, now, params, period, latency)
             return 0, kept
         again_at = min(again_at, free_at)
-        if keep == 0 and port.is_held == 0:
+        if keep == 0 and port.is_held == 0 and port.last_at <= now:  # columns ahead of time: still held
             keep = 1 << p
     return again_at, kept | keep
 
