@@ -1,4 +1,4 @@
-"""Each rule of docs/dram/native.md in a trace derived by hand; the kernel in both modes and the oracle must give it.
+"""Each rule of docs/dram/native.md in a trace derived by hand; the kernel in every mode and the oracle must give it.
 
 Cycles between two commands of a bank, where a test says nothing else::
 
@@ -10,132 +10,14 @@ Traces are written as ``"ACT 0  RD 3 4  PRE 6"``; ``RD 3@1`` says that the colum
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import pytest
 
-from nmpsim.dram.native import command_log, post
-from nmpsim.spec.params import COMMANDS, HOLD_COLUMN, HOLD_ROW, PRE, REF
-from tests.oracle.dram_native import Oracle
-from tests.oracle.dram_native_world import Run, World
-from tests.unit.dram.bench import DramUnderTest, pop
-from tests.unit.dram.chips import SMALL, latency_table
+from nmpsim.spec.params import HOLD_COLUMN, HOLD_ROW, PRE, REF
+from tests.unit.dram.scenario import Scenario
 
-TIER = {"nRCD": 3, "nRAS": 6, "nRC": 8, "nRP": 2, "nCCD": 1, "nRTP": 2, "nRTW": 4, "nWTR": 5, "nWTP": 6, "nRFC": 10}
-BASE = SMALL._replace(
-    banks=1, tiers=1, rows_per_tier=16, fifo_columns=64, run_queue=8, nCL=2, nCWL=1, nPORT=1, nCREDIT=1, nREFI=40
-)
 OPEN = {"row_hits": 0}
 REFRESHED = {"refresh": 1}
 BUS = {"banks": 2, "port_banks": 2, "ports": 1, "port_hold": HOLD_ROW}
-
-
-class ScriptedWorld(World):
-    """Takes beat n at a given cycle; those without one as soon as they are there."""
-
-    def __init__(self, eat_at):
-        super().__init__()
-        self.eat_at = eat_at
-
-    def eat(self, now, bank):
-        if self.eaten < len(bank.beat_at):
-            eat_at = self.eat_at[self.eaten] if self.eaten < len(self.eat_at) else bank.beat_at[self.eaten]
-            bank.oracle.agenda.add(eat_at)
-            if eat_at <= now:
-                self.take(now, bank)
-
-
-class Scenario:
-    """The same runs for the kernel in plain mode, the kernel in skip mode and the oracle.
-
-    Parameters
-    ----------
-    channels : int
-    timing : dict or None
-        Separations that differ from those of the file.
-    eat_at : tuple of int
-        Cycles at which the first beats of bank 0 of channel 0 are taken; the others at once.
-    **changes : int
-        Parameters that differ from `BASE`.
-    """
-
-    def __init__(self, *, channels=1, timing=None, eat_at=(), **changes):
-        self.params, self.channels, self.eat_at = BASE._replace(**changes), channels, eat_at
-        self.latency = latency_table(TIER | (timing or {}))
-        self.runs, self.data = [], []
-
-    def read(self, bank=0, *, channel=0, ready_at=0, columns=2, **fields):
-        self.runs.append((channel, bank, ready_at, {"rows": 1, "columns": columns} | fields))
-        return self
-
-    def write(self, bank=0, *, data, **fields):
-        """A write run whose data are at the port at the given cycles."""
-        self.data += [(bank, cycle) for cycle in data]
-        return self.read(bank, is_write=1, **fields)
-
-    def kernel(self, end, *, plain):
-        dut = DramUnderTest(self.params, self.latency, plain=plain, eats=not self.eat_at, channels=self.channels)
-        for channel, bank, ready_at, fields in self.runs:
-            post(dut.state, channel, bank, ready_at, **fields)
-        for bank, cycle in self.data:
-            dut.supply(bank, cycle)
-        for cycle in self.eat_at:
-            dut.run_until(cycle)
-            pop(dut.state.fifo[0, 0], dut.state.slot[0, 0], cycle + self.params.nCREDIT)
-        dut.run_until(end)
-        return [(e.tick, e.channel, e.bank, e.command, e.port) for e in command_log(dut.state, end)]
-
-    def oracle(self, end):
-        keys = [(c, b) for c in range(self.channels) for b in range(self.params.banks)]
-        worlds = {key: ScriptedWorld(self.eat_at if key == (0, 0) else ()) for key in keys}
-        oracle = Oracle(self.params, self.latency, worlds)
-        for channel, bank, ready_at, fields in self.runs:
-            oracle.channels[channel].banks[bank].runs.append(Run(ready_at=ready_at, **fields))
-            oracle.look_again(ready_at)
-        for number, cycle in self.data:
-            bank = oracle.channels[0].banks[number]
-            bank.datum_at.append(cycle)
-            bank.write_places.used += 1
-            oracle.look_again(cycle)
-        oracle.run_until(end)
-        return [(c.tick, c.channel, c.bank, c.command, c.port) for c in oracle.sorted_commands()]
-
-    def gives(self, expected, until):
-        """Fail unless all three issue just these commands before cycle `until`.
-
-        `expected` is the trace of bank 0, or a dict from bank, or (channel, bank), to trace; ports count where given.
-        """
-        traces = expected if isinstance(expected, dict) else {0: expected}
-        traces = {key if isinstance(key, tuple) else (0, key): parsed(trace) for key, trace in traces.items()}
-        got = {
-            "plain": self.kernel(until, plain=True),
-            "skip": self.kernel(until, plain=False),
-            "oracle": self.oracle(until),
-        }
-        for name, log in got.items():
-            banks = defaultdict(list)
-            for tick, channel, bank, command, port in log:
-                banks[int(channel), int(bank)].append((int(tick), COMMANDS[command], int(port)))
-            assert set(banks) <= set(traces), name
-            for key, trace in traces.items():
-                shown = [
-                    (tick, command, port if wanted[2] is not None else None)
-                    for (tick, command, port), wanted in zip(banks[key], trace, strict=False)
-                ]
-                assert shown == trace, (name, key, banks[key])
-                assert len(banks[key]) == len(trace), (name, key, banks[key])
-
-
-def parsed(trace):
-    """``"ACT 0  RD 3@1 4"`` as [(0, "ACT", None), (3, "RD", 1), (4, "RD", None)]."""
-    commands, name = [], ""
-    for word in trace.split():
-        if word.isalpha():
-            name = {"REF": "REFpb"}.get(word, word)
-        else:
-            cycle, _, port = word.partition("@")
-            commands.append((int(cycle), name, int(port) if port else None))
-    return commands
 
 
 # ------------------------------------------------------------------------------------------------------ open page
