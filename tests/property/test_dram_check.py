@@ -213,7 +213,9 @@ def random_protocol(rng):
         first, second = some(), some()
         if level == "Port":
             first, second = ("RD",), ("RD", "WRA")
-        table.append(Constraint(level, first, second, latency, f"row {number}", int(rng.integers(1, 5)), sibling))
+        window = int(rng.integers(1, 5))
+        first = first if window == 1 else first[:1]  # a window follows one command
+        table.append(Constraint(level, first, second, latency, f"row {number}", window, sibling))
     edges = "PseudoChannel" in levels and levels[0] == "Channel" and bool(rng.random() < 0.5)
     return Protocol("random", levels, sizes, 2 * tiers, 4, 32, 2, 1000, 1, commands, tuple(table), {}, 0, edges)
 

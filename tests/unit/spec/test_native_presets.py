@@ -13,7 +13,7 @@ from nmpsim.spec import load_chip, resolve
 from nmpsim.spec.describe import stream_cycles
 from nmpsim.spec.load import CHIP_FOLDER, _validated
 from nmpsim.spec.params import COMMANDS, RD, WR, DramParams
-from nmpsim.spec.protocol import Protocol
+from nmpsim.spec.protocol import Constraint, Protocol
 from nmpsim.spec.schema import numbers
 from nmpsim.spec.standard import (
     load_preset,
@@ -251,3 +251,10 @@ def test_faults_of_a_preset_come_together() -> None:
     assert {fault.where for fault in caught.value.faults} == {"my.toml: dram.timing.tRP_ns", "my.toml: port.widh"}
     with pytest.raises(SpecError, match="did you mean raptor"):
         load_preset("rapto")
+
+
+def test_a_window_after_several_commands_is_refused() -> None:
+    """It would be unclear whether the commands are counted together."""
+    with pytest.raises(SpecError, match="window 4 after RD, WR; allowed: one preceding command"):
+        Constraint("Bank", ("RD", "WR"), ("ACT",), (9,), "nX", window=4)
+    assert Constraint("Bank", ("RD", "WR"), ("ACT",), (9,), "nX").window == 1
