@@ -46,3 +46,40 @@ def compare_dram(
         typer.echo(f"{total} cases: {compared} compared, {failed} failed")
     if failed:
         raise typer.Exit(DIFFERENT)
+
+
+@conformance.command("core")
+def compare_core(
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE.csv...", help="Tables of recorded compute cycles.")
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Name the differences of the native timing, and how they add up for each row."),
+    ] = False,
+) -> None:
+    """Run recorded products on fixed systolic arrays in the timing scale_sim, and compare cycles and utilisation.
+
+    Each row is stepped at PE level, with values, and in wavefront mode.  Without a file --explain only names the
+    differences.
+    """
+    with exit_codes():
+        from nmpsim.conformance.compute_rows import read_rows
+        from nmpsim.conformance.core import compare_row
+        from nmpsim.conformance.explain import explanation, native_terms, terms_line
+
+        if explain:
+            typer.echo("\n".join(explanation()))
+        rows = read_rows([Path(path) for path in paths or ()]) if paths or not explain else []
+        failed = stepped = 0
+        for row in rows:
+            outcome = compare_row(row)
+            typer.echo(outcome.line())
+            if explain:
+                typer.echo(terms_line(native_terms(row)))
+            failed += bool(outcome.differences)
+            stepped += outcome.pe_cycles
+        if rows:
+            typer.echo(f"{len(rows)} rows: {failed} failed; {stepped:.3g} PE-cycles stepped")
+    if failed:
+        raise typer.Exit(DIFFERENT)

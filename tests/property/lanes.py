@@ -9,10 +9,14 @@ SEEDS = (116, 364, 367, 108)
 """Programs with few visits: the plain Python lane steps some thousand components a second."""
 
 
+SEPARATE_SEEDS = (37, 102)
+"""The same with a compute unit that has buffers of its own."""
+
+
 def programs():
     """Yield (seed, params, program)."""
-    for seed in SEEDS:
-        params, program, _ = random_program(Dice(seed), steps=(6,))
+    for seed in (*SEEDS, *SEPARATE_SEEDS):
+        params, program, _ = random_program(Dice(seed), steps=(6,), separate=seed in SEPARATE_SEEDS)
         yield seed, params, program
 
 

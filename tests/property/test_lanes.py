@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nmpsim.kernel import LANE
-from nmpsim.program.isa import FLOW_NAMES, LOAD, PASS, SEND, STORE, STREAM, VECTOR, VECTOR_BASE
+from nmpsim.program.isa import CROSS, FLOW_NAMES, LOAD, PASS, SEND, STORE, STREAM, VECTOR, VECTOR_BASE
 from tests.property.lanes import digests, programs
 
 CHECKED = pytest.param("checked", marks=pytest.mark.slow)  # compiles all kernels a second time
@@ -29,6 +29,6 @@ def test_every_lane_gives_the_same_run(lane):
 def test_the_runs_of_the_lanes_use_every_unit_and_dataflow():
     every = np.concatenate([stream for _, _, program in programs() for stream in program.streams])
     kinds = {min(int(op), VECTOR_BASE) for op in every["op"]}
-    assert kinds == {PASS, STREAM, LOAD, STORE, SEND, VECTOR_BASE}
+    assert kinds == {PASS, STREAM, LOAD, STORE, SEND, CROSS, VECTOR_BASE}
     assert VECTOR in every["unit"]
     assert set(every["flow"][every["op"] == PASS]) == set(range(len(FLOW_NAMES)))
