@@ -14,10 +14,13 @@ So the cache folder is named by a hash over *all* sources of the package that ho
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import signal
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,32 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a small function into each of its callers."""
     return numba.njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while kernels are called; it is raised at the end of the block.
+
+    numba reads the arrays of a call through Python code and clears whatever error that raises: an interrupt that comes
+    while a kernel runs would be lost.  In other threads, where Python delivers no signals, the block runs as it is.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C was pressed inside the block, and what was there to receive it raises that.
+    """
+    former = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or former is None:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 class Record:

@@ -28,7 +28,7 @@ from nmpsim.dram.native.state import (
     raise_faults,
 )
 from nmpsim.errors import InternalError
-from nmpsim.kernel import NEVER, Record, inlined, kernel
+from nmpsim.kernel import NEVER, Record, inlined, interrupts_held, kernel
 from nmpsim.link.fifo import credit_at, head_at, pop, push
 from nmpsim.link.memory_port import blank_run, post_run, run_space_at
 from nmpsim.spec.params import DramParams
@@ -310,7 +310,8 @@ def run_requests(
         traffic.source[c].count = len(part)
     undone = np.zeros(channels, np.int64)
     while True:
-        status = run_traffic(int(plain), per_cycle, margin, params, 1, latency, state, traffic, undone)
+        with interrupts_held():
+            status = run_traffic(int(plain), per_cycle, margin, params, 1, latency, state, traffic, undone)
         raise_faults(state)
         if status != LOG_FULL:
             break

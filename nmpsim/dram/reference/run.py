@@ -22,7 +22,7 @@ from nmpsim.dram.reference.state import (
     make_state,
 )
 from nmpsim.errors import DeadlockError, Fault, LimitReached, WorkloadError
-from nmpsim.kernel import NEVER
+from nmpsim.kernel import NEVER, interrupts_held
 from nmpsim.spec.protocol import IssuedCommand, Protocol
 
 COMMAND = np.dtype([(name, "i8") for name in ("clock", "command", "row", "column", "type")])
@@ -184,7 +184,8 @@ def run_trace(
     channel = state.channel[0]
     parts = []
     while True:
-        status = run(requests, max_inject, drain, most, int(plain), limits, table, state)
+        with interrupts_held():
+            status = run(requests, max_inject, drain, most, int(plain), limits, table, state)
         if log:
             parts.append(state.log[: int(channel.logged)].copy())
             channel.logged = 0
