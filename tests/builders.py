@@ -51,6 +51,17 @@ _ONE = {
     },
 }
 
+SEPARATE = {
+    "core__arrangement": "separate",
+    "core__array_buffer__operand_bytes": 2**14,
+    "core__array_buffer__operand_banks": 4,
+    "core__array_buffer__output_bytes": 2**14,
+    "core__array_buffer__output_banks": 8,
+    "core__array_buffer__bank_bytes": 16,
+    "core__array_buffer__copy_bytes": 64,
+}
+"""For `small_chip`: the compute unit has small buffers of its own."""
+
 
 def small_chip(kind=SNAKE, pus=2, **overrides) -> ChipSpec:
     """A shipped chip made small.

@@ -37,7 +37,9 @@ def pass_cycles(core: CoreParams, flow: int, group: int, split: int, contiguous:
         Core cycles, or -1 if the shape cannot hold the operands.
     """
     cols, groups = core.columns, core.strips // group
-    port = core.buffer_banks * core.bank_bytes
+    shared = core.buffer_banks * core.bank_bytes
+    port = core.operand_banks * core.array_bank_bytes if core.separate else shared
+    exit_port = core.output_banks * core.array_bank_bytes if core.separate else shared
     rows = group * core.strip_rows
     depth = rows + cols - 1 + core.pe_latency
     skew = cols * (groups - 1) if split == CHAIN else 0
@@ -51,22 +53,23 @@ def pass_cycles(core: CoreParams, flow: int, group: int, split: int, contiguous:
         steps = _up(k, groups) if split == SPLIT_K else k
         feed = _up(m * 2 * (groups if split == SPLIT_K else 1), port)
         width = groups if split == SPLIT_K else min(groups, n_blocks)
-        write = m * _up(width * cols * 4, port)
+        write = m * _up(width * cols * 4, exit_port)
         return folds * max(steps * feed, write) + skew + depth + write
     if flow == IS:
         if m > rows:
             return -1
         folds = k_blocks if split == SPLIT_N else _up(k_blocks, groups)
         steps = _up(n, groups) if split == SPLIT_N else n
-        write = _up(m * 4 * (1 if split == CHAIN else groups), port)
+        write = _up(m * 4 * (1 if split == CHAIN else groups), exit_port)
         return folds * max(steps * write, m if folds > 1 else 0) + m + skew + depth
     if flow != WS:
         return -1
     own_k = _up(k, groups) if split == SPLIT_K else k
     folds = (n_blocks if split == SPLIT_K else _up(n_blocks, groups)) * _up(own_k, rows)
     width = (groups if split == SPLIT_K else min(groups, n_blocks)) * cols * 4
-    reads = rows * 2 * (groups if split == SPLIT_K else 1) + (width if own_k > rows else 0)
-    pace = max(1, _up(width, port), _up(reads, port))
+    sums = width if own_k > rows and not core.separate else 0  # read through ports of their own if separate
+    reads = rows * 2 * (groups if split == SPLIT_K else 1) + sums
+    pace = max(1, _up(width, exit_port), _up(reads, port))
     return folds * max(m * pace, core.strip_rows) + core.strip_rows + depth + skew
 
 

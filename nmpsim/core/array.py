@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from nmpsim.core.folds import finish_write, queue_fold
 from nmpsim.core.geometry import shape_fold, shape_pass
-from nmpsim.core.ports import bank_mask, use_ports
+from nmpsim.core.ports import result_mask, use_edges
 from nmpsim.core.queue import mark_start, record_interval, waits_met
 from nmpsim.core.state import (
     BUSY,
@@ -188,8 +188,7 @@ def step_actor(
             actor.write_end = at + pending[actor.pending_head].cycles * period
         if actor.writing == 1:
             entry = pending[actor.pending_head]
-            mask = bank_mask(entry.address, entry.bytes, p.buffer_banks, p.bank_bytes)
-            use_ports(history, at, period, 0, mask)
+            use_edges(history, at, period, 0, 0, result_mask(entry.address, entry.bytes, p), p)
         reason = -1
         operator = actor.operator
         look = at + period

@@ -1,24 +1,26 @@
 """One core, one cycle: sequencer, compute unit, vector unit, data mover, senders, receivers.
 
-    program --> [ sequencer ] --> queues --> array | vector | move | send cw | send ccw
+    program --> [ sequencer ] --> queues --> array | vector | move | send cw | send ccw (| copy in | copy out)
                                                |        |       |        |
                                   strip FIFOs -+     buffer ports      injection / ejection queues
 
 Order within a cycle (fixed, it is the priority at the buffer's ports): signals of the last cycle become visible;
-sequencer; compute unit; vector unit; data mover; senders; receivers.  What one unit signals, all see one cycle later.
+sequencer; compute unit; vector unit; copy engines, if the compute unit has buffers of its own; data mover; senders;
+receivers.  What one unit signals, all see one cycle later.
 """
 
 from __future__ import annotations
 
 from nmpsim.core.array import step_actor
+from nmpsim.core.copier import step_copier
 from nmpsim.core.mover import step_mover
 from nmpsim.core.network import step_receiver, step_sender
-from nmpsim.core.ports import open_cycle
+from nmpsim.core.ports import open_cycle, open_separate
 from nmpsim.core.queue import charge_unit, entry_at, newest_at, record_interval
-from nmpsim.core.state import BUSY, FINISHED, UNIT_QUEUE_FULL
+from nmpsim.core.state import BUSY, COPIERS, FINISHED, UNIT_QUEUE_FULL
 from nmpsim.core.vector import step_vector
 from nmpsim.kernel import NEVER, inlined, kernel
-from nmpsim.program.isa import ARRAY, MOVE, SEND_CW, UNITS, VECTOR
+from nmpsim.program.isa import ARRAY, COPY_IN, MOVE, SEND_CW, UNITS, VECTOR
 
 SEQUENCER = UNITS
 
@@ -154,7 +156,10 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
         charge_unit(sequencer, ARRAY, state.stall[c, ARRAY], now, reason, core, state.interval[c])
     wake = step_compute(now, plain, c, params, period, credit, state, port, program)
     units[ARRAY].wake = newest_at(units[ARRAY], state.entry[c, ARRAY], now)
-    open_cycle(core, state.port_use[c], now, period)
+    if params.separate:
+        open_separate(core, state.port_use[c], now, period)
+    else:
+        open_cycle(core, state.port_use[c], now, period)
     vector = units[VECTOR]
     if plain or vector.wake <= now:
         reason, vector.wake = step_vector(
@@ -173,6 +178,28 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
         )
         vector.wake = min(vector.wake, entry_at(vector, state.entry[c, VECTOR], now))
         charge_unit(vector, VECTOR, state.stall[c, VECTOR], now, reason, core, state.interval[c])
+    for d in range(COPIERS):
+        engine = units[COPY_IN + d]
+        if not params.separate:
+            engine.wake = NEVER
+        elif plain or engine.wake <= now:
+            reason, engine.wake = step_copier(
+                now,
+                period,
+                params,
+                d,
+                state.copier[c, d],
+                state.crossing[c, d],
+                engine,
+                state.entry[c, COPY_IN + d],
+                core,
+                state.signal[c],
+                state.semaphore[c],
+                program,
+                state.span[c],
+            )
+            engine.wake = min(engine.wake, entry_at(engine, state.entry[c, COPY_IN + d], now))
+            charge_unit(engine, COPY_IN + d, state.stall[c, COPY_IN + d], now, reason, core, state.interval[c])
     mover = units[MOVE]
     if plain or mover.wake <= now or state.mover[c].loads > 0:
         moved = state.mover[c].beats_in

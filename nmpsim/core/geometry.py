@@ -26,6 +26,7 @@ First cycles of an OS pass with group = 2, K = 4: the two strips of a group take
 
 from __future__ import annotations
 
+from nmpsim.core.ports import operand_width, result_width
 from nmpsim.kernel import inlined
 from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, WS
 
@@ -63,7 +64,7 @@ def shape_pass(actor, ins, p, index):
     groups = p.strips // ins.group
     n_blocks = ceil_div(ins.n, p.columns)
     k_blocks = ceil_div(ins.k, p.columns)
-    port = p.buffer_banks * p.bank_bytes
+    port, result_port = operand_width(p), result_width(p)
     edge = max(1, p.edge_bytes // p.strips)
     rows = ins.group * p.strip_rows
     skew = p.columns * (groups - 1) if ins.split == CHAIN else 0
@@ -75,7 +76,9 @@ def shape_pass(actor, ins, p, index):
         actor.steps = ceil_div(ins.k, groups) if ins.split == SPLIT_K else ins.k
         feeds = groups if ins.split == SPLIT_K else 1
         actor.pace = max(1, ceil_div(ins.m * 2 * feeds, port))
-        actor.drain = ins.m * ceil_div(min(groups, groups if ins.split == SPLIT_K else n_blocks) * p.columns * 4, port)
+        actor.drain = ins.m * ceil_div(
+            min(groups, groups if ins.split == SPLIT_K else n_blocks) * p.columns * 4, result_port
+        )
         actor.depth = rows + p.columns - 1 + p.pe_latency
     elif ins.flow == IS:
         actor.outers = 1
@@ -84,7 +87,7 @@ def shape_pass(actor, ins, p, index):
         if actor.inners > 1:
             actor.steps = max(actor.steps, ins.m)
         writers = 1 if ins.split == CHAIN else groups
-        actor.pace = max(1, ceil_div(ins.m * 4 * writers, port))
+        actor.pace = max(1, ceil_div(ins.m * 4 * writers, result_port))
         actor.depth = rows + p.columns - 1 + p.pe_latency
     elif ins.flow == WS:
         actor.outers = n_blocks if ins.split == SPLIT_K else ceil_div(n_blocks, groups)
@@ -92,8 +95,8 @@ def shape_pass(actor, ins, p, index):
         actor.inners = ceil_div(own_k, rows)
         feeds = groups if ins.split == SPLIT_K else 1
         width = groups if ins.split == SPLIT_K else min(groups, n_blocks)
-        reads = rows * 2 * feeds + (width * p.columns * 4 if actor.inners > 1 else 0)
-        actor.pace = max(1, max(ceil_div(reads, port), ceil_div(width * p.columns * 4, port)))
+        reads = rows * 2 * feeds + (width * p.columns * 4 if actor.inners > 1 and not p.separate else 0)
+        actor.pace = max(1, max(ceil_div(reads, port), ceil_div(width * p.columns * 4, result_port)))
         actor.depth = rows + p.columns - 1 + p.pe_latency + skew
     else:
         if ins.contiguous == K_CONTIGUOUS:

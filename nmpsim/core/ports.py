@@ -4,6 +4,14 @@ Every bank has one read and one write port of ``bank_bytes``.  An access is a se
 unit has priority, then the vector unit, the data mover, the senders and the receivers; who loses waits a cycle and
 counts a conflict.  The compute unit may have been stepped ahead of the others, so it leaves its masks in a short
 history (PORT_USE) in which the others look up the cycle they are in.
+
+In the separate arrangement the compute unit has an operand and an output buffer of its own, with banks and ports of
+their own; the three buffers lie one behind the other in one space of addresses::
+
+    0 .. buffer_bytes .. + operand_bytes .. + output_bytes
+    buffer of all others   A of a PASS       its results
+
+It then meets nobody but the copy engines, and only where it reads the sums that it adds to.
 """
 
 from __future__ import annotations
@@ -61,5 +69,76 @@ def use_ports(history, at, period, read_mask, write_mask):
         entry.at = at
         entry.read_mask = 0
         entry.write_mask = 0
+        entry.sum_mask = 0
     entry.read_mask |= read_mask
     entry.write_mask |= write_mask
+
+
+@inlined
+def open_separate(core, history, now, period):
+    """As `open_cycle` for a compute unit with buffers of its own: it takes no port of the buffer (changes `core`)."""
+    if core.mask_at == now:
+        return
+    core.mask_at = now
+    core.read_mask = 0
+    core.write_mask = 0
+    core.sum_mask = 0
+    entry = history[(now // period) % len(history)]
+    if entry.at == now:
+        core.sum_mask = entry.sum_mask
+
+
+@inlined
+def operand_width(p):
+    """Return the bytes per cycle of all ports through which the compute unit reads operands."""
+    return p.operand_banks * p.array_bank_bytes if p.separate else p.buffer_banks * p.bank_bytes
+
+
+@inlined
+def result_width(p):
+    """Return the bytes per cycle of all ports through which it writes results, and of those that read sums."""
+    return p.output_banks * p.array_bank_bytes if p.separate else p.buffer_banks * p.bank_bytes
+
+
+@inlined
+def operand_mask(address, length, p):
+    """Return the banks of the compute unit's operands that hold `length` bytes from `address` on."""
+    if p.separate:
+        return bank_mask(address - p.buffer_bytes, length, p.operand_banks, p.array_bank_bytes)
+    return bank_mask(address, length, p.buffer_banks, p.bank_bytes)
+
+
+@inlined
+def operand_line(address, per_step, step, p):
+    """Return the banks of its operands that a sequential stream opens in step `step`, as `line_mask`."""
+    if p.separate:
+        return line_mask(address - p.buffer_bytes, per_step, step, p.operand_banks, p.array_bank_bytes)
+    return line_mask(address, per_step, step, p.buffer_banks, p.bank_bytes)
+
+
+@inlined
+def result_mask(address, length, p):
+    """Return the banks of the compute unit's results that hold `length` bytes from `address` on."""
+    if p.separate:
+        first = p.buffer_bytes + p.operand_bytes
+        return bank_mask(address - first, length, p.output_banks, p.array_bank_bytes)
+    return bank_mask(address, length, p.buffer_banks, p.bank_bytes)
+
+
+@inlined
+def result_line(address, per_step, step, p):
+    """Return the banks of its results that a sequential stream opens in step `step`, as `line_mask`."""
+    if p.separate:
+        first = p.buffer_bytes + p.operand_bytes
+        return line_mask(address - first, per_step, step, p.output_banks, p.array_bank_bytes)
+    return line_mask(address, per_step, step, p.buffer_banks, p.bank_bytes)
+
+
+@inlined
+def use_edges(history, at, period, operands, sums, results, p):
+    """Note the banks from which the compute unit reads operands and sums and to which it writes (changes `history`)."""
+    if p.separate:
+        use_ports(history, at, period, operands, results)
+        history[(at // period) % len(history)].sum_mask |= sums
+    else:
+        use_ports(history, at, period, operands | sums, results)

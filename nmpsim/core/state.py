@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.kernel import Record
-from nmpsim.program.isa import UNITS, semaphores
+from nmpsim.program.isa import COPY_IN, COPY_OUT, UNITS, semaphores
 from nmpsim.spec.params import MAC_TREE, MachineParams
 
 # Reasons of a unit-cycle.  Every unit uses the first three; the rest belong to the units named.
@@ -173,6 +173,19 @@ RECEIVER = Record(
     ("conflicts", "cycle", "cycles lost to port conflicts"),
 )
 
+COPIER = Record(
+    "COPIER",
+    ("instruction", "", "CROSS in progress, -1 = none"),
+    ("row", "", "row of it, counted through all planes"),
+    ("offset", "byte", "bytes of the row already copied"),
+    ("tail", "", "completions in flight: first"),
+    ("flying", "", "completions in flight: number"),
+    ("copies", "CROSS", "copies completed"),
+    ("bytes", "byte", "bytes copied since the start"),
+    ("conflicts", "cycle", "cycles lost to port conflicts"),
+)
+COPIERS = 2
+
 UNIT = Record(
     "UNIT",
     ("head", "", "first instruction of the queue"),
@@ -199,6 +212,7 @@ CORE = Record(
     ("read_mask", "", "banks whose read port is taken in this cycle"),
     ("write_mask", "", "banks whose write port is taken in this cycle"),
     ("mask_at", "tick", "cycle those masks belong to"),
+    ("sum_mask", "", "separate: banks of the output buffer that the compute unit reads in this cycle"),
     ("retired", "", "instructions completed"),
     ("intervals", "", "intervals recorded since the last drain"),
     ("steps", "", "visits by the clock loop"),
@@ -209,6 +223,7 @@ PORT_USE = Record(
     ("at", "tick", "cycle of the entry"),
     ("read_mask", "", "banks read by the compute unit in that cycle"),
     ("write_mask", "", "banks written by it"),
+    ("sum_mask", "", "separate: banks of the output buffer read by it; then the other two are of its own buffers too"),
 )
 
 SPAN = Record(
@@ -247,6 +262,8 @@ class CoreState(NamedTuple):
     move_slot: Any  # MOVE_SLOT, (core, MOVE_SLOTS)
     sender: Any  # SENDER, (core, 2)
     received: Any  # RECEIVER, (core, 2)
+    copier: Any  # COPIER, (core, 2): in, out; (core, 0) in the unified arrangement
+    crossing: NDArray[np.int64]  # (core, copier, copies in flight): ticks at which they complete
     span: Any  # SPAN, (core, operator)
     work: NDArray[np.int64]  # (core, operator, reason): actor ticks by operator
     interval: Any  # INTERVAL, (core, capacity): recorded since the last drain; capacity 0 = not recorded
@@ -255,6 +272,11 @@ class CoreState(NamedTuple):
 def actors_of(params: MachineParams) -> int:
     """Compute units that stall alone: one array, or one per MAC-tree slice."""
     return params.core.strips if params.core.kind == MAC_TREE else 1
+
+
+def missing_units(params: MachineParams) -> tuple[int, ...]:
+    """Units of `nmpsim.program.isa` that a core of this chip does not have: their queues stay empty."""
+    return () if params.core.separate else (COPY_IN, COPY_OUT)
 
 
 def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> CoreState:
@@ -288,6 +310,8 @@ def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> 
         move_slot=MOVE_SLOT.zeros(cores, MOVE_SLOTS),
         sender=SENDER.zeros(cores, 2),
         received=RECEIVER.zeros(cores, 2),
+        copier=COPIER.zeros(cores, COPIERS * core.separate),
+        crossing=np.zeros((cores, COPIERS * core.separate, core.copy_latency + 1), np.int64),
         span=SPAN.zeros(cores, operators),
         work=np.zeros((cores, operators, len(REASONS)), np.int64),
         interval=INTERVAL.zeros(cores, intervals),
@@ -304,6 +328,7 @@ def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> 
     state.vector.instruction = -1
     state.mover.instruction = -1
     state.sender.instruction = -1
+    state.copier.instruction = -1
     state.core.finished_at = 2**62
     state.core.mask_at = -1
     state.port_use.at = -1

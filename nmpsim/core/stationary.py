@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nmpsim.core.folds import queue_fold
 from nmpsim.core.geometry import shape_fold
-from nmpsim.core.ports import line_mask, use_ports
+from nmpsim.core.ports import operand_line, result_line, use_edges
 from nmpsim.core.state import (
     ACCUMULATORS_BUSY,
     BUSY,
@@ -54,11 +54,9 @@ def stationary_stream(actor, pending, first, program, p, at, history, period):
         groups = p.strips // ins.group
         reads = ins.group * p.strip_rows * 2 * (groups if ins.split == SPLIT_K else 1)
         writes = groups * p.columns * 4
-        read_mask = line_mask(ins.a + actor.inner * reads, reads, actor.step, p.buffer_banks, p.bank_bytes)
-        write_mask = line_mask(ins.out, writes, actor.step, p.buffer_banks, p.bank_bytes)
-        if actor.inner > 0:
-            read_mask |= write_mask
-        use_ports(history, at, period, read_mask, write_mask)
+        operands = operand_line(ins.a + actor.inner * reads, reads, actor.step, p)
+        results = result_line(ins.out, writes, actor.step, p)
+        use_edges(history, at, period, operands, results if actor.inner > 0 else 0, results, p)
     actor.step += 1
     actor.paced_until = at + actor.stream_pace * period
     if actor.step == actor.steps:

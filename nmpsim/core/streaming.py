@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nmpsim.core.folds import queue_fold
 from nmpsim.core.geometry import shape_fold
-from nmpsim.core.ports import bank_mask, line_mask, use_ports
+from nmpsim.core.ports import operand_line, operand_mask, result_line, result_width, use_edges
 from nmpsim.core.state import (
     ACCUMULATORS_BUSY,
     BUSY,
@@ -27,12 +27,11 @@ def stream_ports(leader, ins, p, at, history, period):
     groups = p.strips // ins.group
     reads = ins.m * 2 * (groups if ins.split == SPLIT_K else 1) if ins.flow == OS else 0
     writes = ins.m * 4 * (1 if ins.split == CHAIN else groups) if ins.flow == IS else 0
-    read_mask = line_mask(ins.a, reads, leader.step, p.buffer_banks, p.bank_bytes)
-    write_mask = line_mask(ins.out, writes, leader.step, p.buffer_banks, p.bank_bytes)
-    if ins.flow == IS and leader.inner > 0:
-        read_mask |= write_mask
-    if read_mask | write_mask:
-        use_ports(history, at, period, read_mask, write_mask)
+    operands = operand_line(ins.a, reads, leader.step, p)
+    results = result_line(ins.out, writes, leader.step, p)
+    sums = results if ins.flow == IS and leader.inner > 0 else 0
+    if operands | results:
+        use_edges(history, at, period, operands, sums, results, p)
 
 
 @inlined
@@ -58,7 +57,7 @@ def stream_strip(actor, strip, fifo, slots, pending, ins, p, at, credit, index, 
             strip.left = 0
         if is_last and ins.flow == OS:
             groups = p.strips // ins.group
-            length = min(p.buffer_banks * p.bank_bytes, groups * p.columns * 4)
+            length = min(result_width(p), groups * p.columns * 4)
             address = ins.out + (strip.outer - 1) * p.columns * 4
             queue_fold(actor, pending, ins, 1 - strip.left, actor.drain, 1, address, length)
     if strip.left == 1:
@@ -106,7 +105,7 @@ def stream_step(actor, strips, first, count, fifo, slot, pending, ins, p, at, ah
         address = ins.a + actor.step * ins.a_ld
         actor.step += 1
         actor.advances += 1
-        use_ports(history, at, period, bank_mask(address, p.columns * 2, p.buffer_banks, p.bank_bytes), 0)
+        use_edges(history, at, period, operand_mask(address, p.columns * 2, p), 0, 0, p)
         return LOAD_STATIONARY, at + period
     leader = strips[first]
     opens = ins.flow == OS and leader.left == 1 and leader.step == 0

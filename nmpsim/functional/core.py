@@ -24,6 +24,9 @@ from nmpsim.functional.records import DIRECTION_NAMES, ActivePass, Chunk, Execut
 from nmpsim.program.beats import Tile, legal
 from nmpsim.program.isa import (
     ARRAY,
+    COPY_IN,
+    COPY_OUT,
+    CROSS,
     FIELDS,
     FLOW_NAMES,
     IS,
@@ -49,6 +52,7 @@ from nmpsim.program.isa import (
     shared,
 )
 from nmpsim.program.program import Program
+from nmpsim.program.spaces import Space, spaces_of
 from nmpsim.spec.params import MAC_TREE, MachineParams
 
 
@@ -83,7 +87,9 @@ class Core:
         self.dispatched = 0
         self.queues: list[deque[int]] = [deque() for _ in range(UNITS)]
         self.semaphores = [0] * semaphores(params.pus)
-        self.buffer = Buffer(params.core.buffer_bytes, f"PU {pu}")
+        self.spaces = spaces_of(params.core)
+        self.buffer = Buffer(self.spaces.output.end, f"PU {pu}")
+        self.copies: dict[int, deque[list[Write]]] = {COPY_IN: deque(), COPY_OUT: deque()}
         self.fifos: list[deque[Chunk]] = [deque() for _ in range(params.core.strips)]
         self.moves: deque[Move] = deque()
         self.flying: deque[tuple[int, list[Write]]] = deque()
@@ -169,6 +175,8 @@ class Core:
     def _multiply(self, current: ActivePass) -> None:
         ins, core = current.ins, self.params.core
         self.buffer.where = self.where(current.index)
+        self._inside(ins.a, self.spaces.operand)
+        self._inside(ins.out, self.spaces.output)
         none = np.zeros((0, 2 * core.columns), np.uint8)
         a = self.buffer.read(ins.a, ins.m, ins.k, ins.a_ld, FP16)
         b = rebuild(current.tile, core, [np.concatenate([none, *parts]) for parts in current.got])
@@ -188,6 +196,8 @@ class Core:
         if index < 0:
             return False
         ins = self.stream[index]
+        self._inside(ins.a, self.spaces.shared)
+        self._inside(ins.out, self.spaces.shared)
         inputs = operations.operands(ins, self.buffer, self.program.tables)
         self._refuse_poison(inputs)
         outputs = operations.evaluate(ins, inputs)
@@ -314,13 +324,43 @@ class Core:
         self.buffer.write(message.address, message.rows, message.ld)
         self.semaphores[message.signal] += 1
 
+    # ------------------------------------------------------------------------------------------------------ copy
+
+    def take_copy(self, unit: int) -> bool:
+        """Begin a copy between the buffer and those of the compute unit: its bytes are read now."""
+        index = self.take(unit)
+        if index < 0:
+            return False
+        ins, spaces = self.stream[index], self.spaces
+        inward = unit == COPY_IN
+        self._inside(ins.a, spaces.shared if inward else spaces.output)
+        self._inside(ins.out, spaces.operand if inward else spaces.shared)
+        planes = [p * ins.plane_ld for p in range(max(1, ins.planes))]
+        rows = [self.buffer.read(ins.a + p, ins.m, ins.bytes, ins.a_ld, np.dtype(np.uint8)) for p in planes]
+        self.copies[unit].append([Write(ins.out + p, ins.out_ld, r) for p, r in zip(planes, rows, strict=True)])
+        return True
+
+    def land_copy(self, unit: int) -> bool:
+        """Complete the oldest copy of an engine: its bytes stand in the other buffer."""
+        if not self.copies[unit]:
+            return False
+        self._write(self.copies[unit].popleft())
+        self.semaphores[unit] += 1
+        return True
+
+    def _inside(self, address: int, space: Space) -> None:
+        if not space.start <= address < space.end:
+            allowed = f"{space.start}..{space.end} of {space.name}"
+            raise illegal(self.buffer.where, f"address {address}", allowed, "correct the address, or copy it there")
+
     # --------------------------------------------------------------------------------------------------- the end
 
     @property
     def is_done(self) -> bool:
         """Whether every instruction has completed."""
         waiting = self.dispatched < len(self.stream) or any(self.queues)
-        return not waiting and self.active is None and not self.moves and not self.flying
+        copying = any(self.copies.values())
+        return not waiting and not copying and self.active is None and not self.moves and not self.flying
 
     def _waits(self, index: int, ins: SimpleNamespace) -> list[tuple[int, int]]:
         named = [(getattr(ins, f"wait{i}"), getattr(ins, f"count{i}")) for i in range(WAITS)]
@@ -343,5 +383,6 @@ def _units_of(op: int) -> tuple[int, ...]:
         LOAD: (MOVE,),
         STORE: (MOVE,),
         SEND: (SEND_CW, SEND_CCW),
+        CROSS: (COPY_IN, COPY_OUT),
     }
     return table[op]

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.core.core import settle_core
-from nmpsim.core.state import INTERVAL, REASONS, actors_of
+from nmpsim.core.state import INTERVAL, REASONS, actors_of, missing_units
 from nmpsim.dram.native.account import settle
 from nmpsim.dram.native.state import REASONS as BANK_REASONS
 from nmpsim.dram.native.state import check_balance, raise_faults
 from nmpsim.errors import DeadlockError, InternalError, LimitReached
+from nmpsim.kernel import interrupts_held
 from nmpsim.machine.clock import interval_margin, run_until
 from nmpsim.machine.explain import explain_deadlock
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING, Die, build
@@ -156,7 +157,8 @@ class Simulation:
             if limit_cycles is not None:
                 limit = min(limit, limit_cycles * self.params.core_period)
             before = time.process_time()
-            self._advance(limit)
+            with interrupts_held():
+                self._advance(limit)
             self.cpu_seconds += time.process_time() - before
             if progress is not None:
                 progress(int(clock.now) // self.params.core_period, int(self.die.cores.core["retired"].sum()), total)
@@ -204,7 +206,7 @@ class Simulation:
         stall = die.cores.stall
         table = {"array": _named(stall[:, UNITS:].sum(axis=(0, 1)), REASONS, p.core_period)}
         for u in range(UNITS):
-            if u != ARRAY:
+            if u != ARRAY and u not in missing_units(p):
                 table[UNIT_NAMES[u]] = _named(stall[:, u].sum(axis=0), REASONS, p.core_period)
         table["sequencer"] = _named(stall[:, ARRAY].sum(axis=0), REASONS, p.core_period)
         table["bank"] = _named(die.channels.stall.sum(axis=(0, 1)), BANK_REASONS, 1)
@@ -239,6 +241,13 @@ class Simulation:
             "flit_hops": int(die.network.link["flits"].sum()),
             "instructions": int(cores.core["retired"].sum()),
         }
+        if self.params.core.separate:
+            result |= {
+                "copies": int(cores.copier["copies"].sum()),
+                "copied_in_bytes": int(cores.copier["bytes"][:, 0].sum()),
+                "copied_out_bytes": int(cores.copier["bytes"][:, 1].sum()),
+                "copy_port_conflicts": int(cores.copier["conflicts"].sum()),
+            }
         if result["flits"] != int(die.cores.received["flits"].sum()):
             raise InternalError(f"{result['flits']} flits were sent, {die.cores.received['flits'].sum()} arrived")
         return result

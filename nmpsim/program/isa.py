@@ -1,9 +1,10 @@
 """The instruction set of a core: what the sequencer hands to each unit.
 
-A core has five in-order units.  An instruction names work for one unit, up to four waits and its operands.
-Every unit counts the instructions it has completed; every core counts the messages that arrived from each source
-and direction.  These counters are the semaphores: a wait is ``(semaphore, count)`` and holds until the semaphore
-has reached the count.  Counters only grow, so nothing is ever consumed twice.
+A core has seven in-order units, two of them only if its compute unit has buffers of its own.  An instruction names
+work for one unit, up to four waits and its operands.  Every unit counts the instructions it has completed; every core
+counts the messages that arrived from each source and direction.  These counters are the semaphores: a wait is
+``(semaphore, count)`` and holds until the semaphore has reached the count.  Counters only grow, so nothing is ever
+consumed twice.
 
 =========  ========================================================================================
 unit       instructions
@@ -13,6 +14,8 @@ VECTOR     one vector operation (table VECTOR_NAMES)
 MOVE       STREAM (rows of all banks into the strip ports), LOAD (bank to buffer), STORE (buffer to bank)
 SEND_CW    SEND: one message, clockwise
 SEND_CCW   SEND: one message, counter-clockwise
+COPY_IN    CROSS: copy from the buffer into the operand buffer of the compute unit (separate arrangement)
+COPY_OUT   CROSS: copy from its output buffer into the buffer (separate arrangement)
 =========  ========================================================================================
 
 A *receive* is the wait of the consumer on the arrival semaphore; its landing space is fixed in the program.
@@ -23,9 +26,9 @@ from __future__ import annotations
 
 import numpy as np
 
-ARRAY, VECTOR, MOVE, SEND_CW, SEND_CCW = range(5)
-UNITS = 5
-UNIT_NAMES = ("array", "vector", "move", "send_cw", "send_ccw")
+ARRAY, VECTOR, MOVE, SEND_CW, SEND_CCW, COPY_IN, COPY_OUT = range(7)
+UNITS = 7
+UNIT_NAMES = ("array", "vector", "move", "send_cw", "send_ccw", "copy_in", "copy_out")
 
 FROM = UNITS
 """First arrival semaphore: messages from PU `s` in direction `d` are counted by ``FROM + 2*s + d``."""
@@ -65,7 +68,7 @@ SPLIT_NAMES = ("chain", "fission-K", "fission-N")
 N_CONTIGUOUS, K_CONTIGUOUS = range(2)
 CONTIGUOUS_NAMES = ("n", "k")
 
-PASS, STREAM, LOAD, STORE, SEND, VECTOR_BASE = 0, 1, 2, 3, 4, 16
+PASS, STREAM, LOAD, STORE, SEND, CROSS, VECTOR_BASE = 0, 1, 2, 3, 4, 5, 16
 
 (
     V_SUM_SQUARES,
@@ -112,7 +115,7 @@ PHASES = 3
 
 FIELDS = (
     ("unit", "unit that executes it"),
-    ("op", "PASS, STREAM, LOAD, STORE, SEND or a vector operation"),
+    ("op", "PASS, STREAM, LOAD, STORE, SEND, CROSS or a vector operation"),
     ("operator", "index into the program's operator table, for attribution"),
     ("wait0", "semaphore, -1 = none"),
     ("count0", "count the semaphore must have reached"),
@@ -138,7 +141,7 @@ FIELDS = (
     ("c_ld", "bytes from one row of it to the next"),
     ("out", "buffer address of the result"),
     ("out_ld", "bytes from one row of the result to the next"),
-    ("planes", "partial-sum planes (PASS writes, vector operations read)"),
+    ("planes", "partial-sum planes (PASS writes, vector operations read, CROSS copies)"),
     ("plane_ld", "bytes from one plane to the next"),
     ("flags", "operation-specific bits, see docs/program.md"),
     ("imm", "operation-specific integer"),
@@ -149,7 +152,7 @@ FIELDS = (
     ("row", "STREAM, LOAD, STORE: first DRAM row"),
     ("column", "LOAD, STORE: first column"),
     ("beats", "LOAD, STORE: beats; STREAM: 0 (per strip, in the table)"),
-    ("bytes", "bytes of operands that are not padding; SEND: bytes of a row of the message"),
+    ("bytes", "bytes of operands that are not padding; SEND, CROSS: bytes of a row"),
     ("traffic", "STREAM, LOAD, STORE: kind of traffic"),
     # element loops of vector operations
     ("elements0", "vector: elements of the first loop"),
@@ -180,4 +183,4 @@ def op_name(op: int) -> str:
     """Name of an operation code."""
     if op >= VECTOR_BASE:
         return VECTOR_NAMES[op - VECTOR_BASE]
-    return ("pass", "stream", "load", "store", "send")[op]
+    return ("pass", "stream", "load", "store", "send", "cross")[op]

@@ -56,11 +56,17 @@ class Candidate:
     plan: GemmPlan
     planes: int
     order: int
+    copy_cycles: int = 0
 
     @property
     def rank(self) -> tuple[int, int, int, int]:
-        """Smaller is better."""
-        return self.plan.array_cycles, self.plan.network_bytes, self.planes, self.order
+        """Smaller is better; copies of results go on beside the passes."""
+        return max(self.plan.array_cycles, self.copy_cycles), self.plan.network_bytes, self.planes, self.order
+
+
+def _crosses(core: CoreParams, operand_bytes: int, result_bytes: int) -> bool:
+    """Return whether an operand and a result fit into the compute unit's own buffers, if it has any."""
+    return not core.separate or (operand_bytes <= core.operand_bytes and result_bytes <= core.output_bytes)
 
 
 def _widest(columns: int, quantum: int, pus: int) -> int:
@@ -99,8 +105,10 @@ def candidates(
         reduces = spread == OVER_K and operator.kind is not OperatorKind.ROUTER
         if reduces and _least_reduction(operator, params) > core.buffer_bytes // PARTIAL_SHARE:
             continue
-        if cycles >= 0 and planes * m * width * 4 <= core.buffer_bytes // PARTIAL_SHARE:
-            found.append(Candidate(GemmPlan(spread, shape, cycles, network), planes, order))
+        result = planes * m * width * 4
+        if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and _crosses(core, m * k * 2, result):
+            copied = -(-planes * m * n * 4 // core.copy_bytes) if core.separate else 0
+            found.append(Candidate(GemmPlan(spread, shape, cycles, network), planes, order, copied))
     return sorted(found, key=lambda c: c.rank)
 
 
@@ -167,6 +175,8 @@ def _fits(core: CoreParams, graph: OperatorGraph, tokens: int, together: int, ro
     model = graph.model
     m, align = model.heads // model.kv_heads, core.bank_bytes
     planes = core.strips * m * -(-model.head_dim // core.columns) * core.columns * 4
+    if not _crosses(core, 2 * m * max(tokens, together * model.head_dim), max(4 * m * tokens, planes)):
+        return False
     sizes = [m * tokens * 4] * 2 + [m * tokens * 2] * together
     sizes += [m * model.head_dim * 4 + 8 * m] * together + [planes] * 2
     lent = graph.batch * model.hidden * 2
@@ -221,8 +231,9 @@ def attention_plan(
             fault = Fault(
                 "core.buffer.bytes",
                 str(core.buffer_bytes),
-                f"at least {fixed + own} bytes, and room for the scores of {tokens} tokens",
-                "a smaller batch, or a larger core.buffer.bytes",
+                f"at least {fixed + own} bytes, and room for the scores of {tokens} tokens, here and in a separate "
+                "compute unit's own buffers",
+                "a smaller batch, or a larger core.buffer.bytes or core.array_buffer",
             )
             raise InfeasibleError("attention does not fit into the buffer", [fault])
         parts *= 2

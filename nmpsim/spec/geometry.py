@@ -64,7 +64,7 @@ def geometry_faults(tree: Mapping[str, Any], file: str, broken: set[str]) -> lis
     read = reader(tree, broken)
     return [
         Fault(f"{file}: {fault.where}", fault.got, fault.allowed, fault.todo)
-        for rules in (_clock, _dram, _refresh, _port, _shared_port, _kind, _array, _mac_tree, _buffer)
+        for rules in (_clock, _dram, _refresh, _port, _shared_port, _kind, _array, _mac_tree, _buffer, _array_buffer)
         for fault in rules(read)
     ]
 
@@ -270,4 +270,38 @@ def _buffer(read: Reader) -> Iterator[Fault]:
                 str(ports[0]),
                 f"at most what all ports of the buffer give, {ports[1]} x {ports[2]} = {ports[1] * ports[2]}",
                 "it goes through the buffer's ports: lower it or widen the buffer",
+            )
+
+
+def _array_buffer(read: Reader) -> Iterator[Fault]:
+    """Yield the faults of the buffers that a separate compute unit has for itself."""
+    own = "core.array_buffer"
+    for name in ("operand", "output"):
+        paths = f"{own}.{name}_bytes", f"{own}.{name}_banks", f"{own}.bank_bytes"
+        if (sizes := read(*paths)) and sizes[0] % (sizes[1] * sizes[2]):
+            yield Fault(
+                paths[0],
+                str(sizes[0]),
+                f"a multiple of {name}_banks x bank_bytes = {sizes[1]} x {sizes[2]} = {sizes[1] * sizes[2]}",
+                "banks are of equal size: change one of the three",
+            )
+    if read("core.arrangement") != ("separate",):
+        return
+    if read(own) is None and read("core"):
+        todo = f"add [{own}] or set core.arrangement = 'unified'"
+        yield Fault(own, "no such section", "one, as core.arrangement = 'separate'", todo)
+    copies = f"{own}.copy_bytes"
+    for path, banks, width, what in (
+        (copies, "core.buffer.banks", "core.buffer.bank_bytes", "the buffer"),
+        (copies, f"{own}.operand_banks", f"{own}.bank_bytes", "the operand buffer"),
+        (copies, f"{own}.output_banks", f"{own}.bank_bytes", "the output buffer"),
+        ("core.mac_tree.edge_bytes", f"{own}.output_banks", f"{own}.bank_bytes", "the output buffer"),
+    ):
+        ports = read(path, banks, width)
+        if ports and ports[0] > ports[1] * ports[2]:
+            yield Fault(
+                path,
+                str(ports[0]),
+                f"at most what all ports of {what} give, {ports[1]} x {ports[2]} = {ports[1] * ports[2]}",
+                "it goes through those ports: lower it or widen the buffer",
             )

@@ -94,6 +94,14 @@ class CoreParams(NamedTuple):
     bank_bytes: int  # width of one bank port; each bank has one read and one write port
     queue_depth: int  # instructions a unit's queue holds
     run_ahead: int  # cycles of port history kept; bounds how far the array may be stepped ahead in skip mode
+    separate: int = 0  # 1 = the compute unit has an operand and an output buffer of its own
+    operand_bytes: int = 0  # separate: capacity of the operand buffer
+    operand_banks: int = 1  # separate: its banks, <= 62
+    output_bytes: int = 0  # separate: capacity of the output buffer
+    output_banks: int = 1  # separate: its banks, <= 62
+    array_bank_bytes: int = 1  # separate: width of one port of these banks
+    copy_bytes: int = 1  # separate: bytes per cycle of each copy engine
+    copy_latency: int = 1  # separate: a byte's way from one buffer to the other; cycles, >= 1
 
 
 @dataclass(frozen=True)

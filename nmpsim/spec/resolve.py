@@ -233,10 +233,28 @@ def _compute_unit(spec: ChipSpec) -> dict[str, int]:
     }
 
 
+def _array_buffer(spec: ChipSpec) -> dict[str, int]:
+    """Return the fields of CoreParams that only a core with separate buffers has; none of them if unified."""
+    own = spec.core.array_buffer
+    if spec.core.arrangement == "unified" or own is None:
+        return {}
+    return {
+        "separate": 1,
+        "operand_bytes": own.operand_bytes.value,
+        "operand_banks": own.operand_banks.value,
+        "output_bytes": own.output_bytes.value,
+        "output_banks": own.output_banks.value,
+        "array_bank_bytes": own.bank_bytes.value,
+        "copy_bytes": own.copy_bytes.value,
+        "copy_latency": own.copy_cycles.value,
+    }
+
+
 def _core(spec: ChipSpec) -> CoreParams:
     core = spec.core
     return CoreParams(
         **_compute_unit(spec),
+        **_array_buffer(spec),
         columns=spec.dram.column_bytes.value // ELEMENT_BYTES,
         lanes=core.vector.lanes.value,
         vector_read_bytes=core.vector.read_bytes.value,

@@ -256,6 +256,22 @@ class Buffer(Section):
     bank_bytes: Sourced[Bytes] = Field(description="bytes; width of a bank's read port and of its write port")
 
 
+class ArrayBuffer(Section):
+    """Section [core.array_buffer] of a chip file: what the compute unit has for itself if core.arrangement says so."""
+
+    operand_bytes: Sourced[Bytes] = Field(description="bytes; capacity of the operand buffer")
+    operand_banks: Sourced[Annotated[int, Field(ge=1, le=BUFFER_BANKS_MOST)]] = Field(
+        description="banks; of the operand buffer, a port mask is one machine word"
+    )
+    output_bytes: Sourced[Bytes] = Field(description="bytes; capacity of the output buffer")
+    output_banks: Sourced[Annotated[int, Field(ge=1, le=BUFFER_BANKS_MOST)]] = Field(
+        description="banks; of the output buffer, a port mask is one machine word"
+    )
+    bank_bytes: Sourced[Bytes] = Field(description="bytes; width of a read port and of a write port of their banks")
+    copy_bytes: Sourced[Bytes] = Field(description="bytes per core cycle; of each of the two copy engines")
+    copy_cycles: Sourced[Count] = Field(description="core cycles; a byte's way from one buffer to the other")
+
+
 class Sequencer(Section):
     """Section [core.sequencer] of a chip file."""
 
@@ -266,10 +282,14 @@ class Core(Section):
     """Section [core] of a chip file."""
 
     kind: Literal["systolic", "mac_tree"] = Field(description="word; kind of compute unit")
+    arrangement: Literal["unified", "separate"] = Field(
+        default="unified", description="word; the compute unit shares the buffer, or has array_buffer for itself"
+    )
     array: Array | None = None
     mac_tree: MacTree | None = None
     vector: Vector
     buffer: Buffer
+    array_buffer: ArrayBuffer | None = None
     sequencer: Sequencer
 
 

@@ -15,13 +15,13 @@ from nmpsim.program.encode.memory import strip_counts
 from nmpsim.program.isa import (
     ARRAY,
     CHAIN,
+    CROSS,
     FIELDS,
     FLOW_NAMES,
     MOVE,
     N_CONTIGUOUS,
     OS,
     PASS,
-    SEND,
     SPLIT_NAMES,
     STREAM,
     TRAFFIC_NAMES,
@@ -110,7 +110,7 @@ def test_every_field_and_operation_is_in_the_program_page():
     text = text_of(PROGRAM)
     assert set(UNIT_NAMES) | set(TRAFFIC_NAMES) <= fields
     assert {row[0] for row in rows(section(PROGRAM, "## VECTOR"))} == {"operation", *VECTOR_NAMES}
-    for name in (*(op_name(op).upper() for op in range(PASS, SEND + 1)), *FLOW_NAMES, *SPLIT_NAMES):
+    for name in (*(op_name(op).upper() for op in range(PASS, CROSS + 1)), *FLOW_NAMES, *SPLIT_NAMES):
         assert re.search(rf"\b{name}\b", text), name
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from nmpsim.core.state import REASONS
 from nmpsim.dram.native.state import command_log
 from nmpsim.machine.simulate import Simulation
-from nmpsim.program.isa import LOAD, SEND, STORE, STREAM, UNITS
+from nmpsim.program.isa import CROSS, LOAD, SEND, SEND_CCW, SEND_CW, STORE, STREAM, UNITS
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
 
@@ -29,6 +29,7 @@ ARCHITECTURAL = {
     "mover": ("issued", "completed", "turn", "beats_in", "beats_out", "conflicts", "loads"),
     "sender": ("messages", "flits", "conflicts"),
     "received": ("messages", "flits", "conflicts"),
+    "copier": ("copies", "bytes", "conflicts", "flying"),
 }
 """Registers of the cores that count or that hold; the others only say how far a unit was stepped ahead."""
 
@@ -146,6 +147,11 @@ class Work:
         return total
 
     @property
+    def copied_bytes(self) -> int:
+        copies = self._of(CROSS)
+        return int((copies["m"] * copies["bytes"] * copies["planes"]).sum())
+
+    @property
     def elements(self) -> int:
         return int(sum(self.all[f"elements{i}"].sum() for i in range(3)))
 
@@ -157,7 +163,7 @@ def unit_reasons(simulation: Simulation) -> dict[str, dict[str, int]]:
         "sequencer": stall[:, :1],
         "vector": stall[:, 1:2],
         "move": stall[:, 2:3],
-        "send": stall[:, 3:UNITS],
+        "send": stall[:, SEND_CW : SEND_CCW + 1],
         "array": stall[:, UNITS:],
     }
     return {

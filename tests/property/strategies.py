@@ -21,7 +21,11 @@ from nmpsim.program.encode.memory import strip_counts
 from nmpsim.program.isa import (
     ARRAY,
     CHAIN,
+    COPY_IN,
+    COPY_OUT,
+    CROSS,
     F_OUT_FP32,
+    FROM,
     IS,
     K_CONTIGUOUS,
     LOAD,
@@ -39,11 +43,11 @@ from nmpsim.program.isa import (
     V_REDUCE,
     V_SOFTMAX,
     V_SUM_SQUARES,
-    VECTOR,
     WS,
 )
 from nmpsim.program.program import Program, ProgramOperator
 from nmpsim.program.schedule import PassPlan
+from nmpsim.program.spaces import Space, spaces_of
 from nmpsim.spec import ChipSpec, load_chip, resolve
 from nmpsim.spec.load import with_overrides
 from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams
@@ -152,7 +156,29 @@ def random_chip(choose: Choose, kind: str | None = None, row_beats: Sequence[int
     return with_overrides(load_chip(kind), settings)
 
 
-def random_job(choose: Choose, kind: str | None = None) -> Job | None:
+def separated(choose: Choose, chip: ChipSpec) -> ChipSpec:
+    """The chip with a compute unit that has buffers of its own, of any sizes that are allowed."""
+    bank_bytes = choose((16, 8, 32))
+    buffer, tree = chip.core.buffer, chip.core.mac_tree
+    least = -(-tree.edge_bytes.value // bank_bytes) if tree is not None else 1
+    operand, output = choose((4, 1, 16)), max(least, choose((8, 1, 5)))
+    narrowest = min(buffer.banks.value * buffer.bank_bytes.value, bank_bytes * min(operand, output))
+    return with_overrides(
+        chip,
+        {
+            "core.arrangement": "separate",
+            "core.array_buffer.operand_bytes": operand * bank_bytes * choose((64, 400)),
+            "core.array_buffer.operand_banks": operand,
+            "core.array_buffer.output_bytes": output * bank_bytes * choose((64, 400)),
+            "core.array_buffer.output_banks": output,
+            "core.array_buffer.bank_bytes": bank_bytes,
+            "core.array_buffer.copy_bytes": min(narrowest, choose((64, 8, 3))),
+            "core.array_buffer.copy_cycles": choose((2, 1, 5)),
+        },
+    )
+
+
+def random_job(choose: Choose, kind: str | None = None, *, separate: bool = False) -> Job | None:
     """A decode step of a random small model on a random small chip; None if the draw does not fit together."""
     kind = kind or choose(KINDS)
     try:
@@ -161,6 +187,7 @@ def random_job(choose: Choose, kind: str | None = None) -> Job | None:
             rows = chip.dram.banks_per_channel.value * choose((4, 8))
             granularity = rows // chip.dram.banks_per_channel.value
             chip = with_overrides(chip, {"core.array.rows": rows, "core.array.granularity": granularity})
+        chip = separated(choose, chip) if separate else chip
         pus, columns, row_bytes = chip.chip.pus.value, chip.dram.column_bytes.value // 2, chip.dram.row_bytes.value
         moe = choose((False, True))
         hidden = pus * columns * choose((1, 2)) if moe else choose((32, 16, 48))
@@ -232,7 +259,8 @@ class ProgramWriter:
         self.events: list[list[Event]] = [[] for _ in range(params.pus)]
         self.operators: list[ProgramOperator] = []
         self.macs = self.stream_beats = self.load_beats = self.store_beats = self.elements = 0
-        self.row = self.tier = 0
+        self.row = self.tier = self.copied_bytes = 0
+        self.spaces = spaces_of(params.core)
 
     def operator(self, kind: str, macs: int = 0) -> None:
         self.emit.operator = len(self.operators)
@@ -242,8 +270,10 @@ class ProgramWriter:
         past = self.events[pu]
         return [self.choose(past[-6:]) for _ in range(self.choose((1, 0, 2, 3)))] if past else []
 
-    def address(self) -> int:
-        return 4 * self.choose(range(0, 4096, 2))
+    def address(self, space: Space | None = None) -> int:
+        """An address of the buffer, or of another one."""
+        offset = 4 * self.choose(range(0, 4096, 2))
+        return offset if space is None else space.start + offset % space.size
 
     def rows(self) -> int:
         """Rows that no other task uses, or now and then those of the task before: row hits."""
@@ -289,9 +319,9 @@ class ProgramWriter:
                 m=m,
                 n=tile.n,
                 k=tile.k,
-                a=self.address(),
+                a=self.address(self.spaces.operand),
                 a_ld=2 * tile.k,
-                out=self.address(),
+                out=self.address(self.spaces.output),
                 out_ld=4 * tile.n,
                 planes=1,
             )
@@ -343,6 +373,28 @@ class ProgramWriter:
         last = self.emit.streams([(0, 0)] * self.params.pus)[pu][-1]
         return int(last["elements0"] + last["elements1"] + last["elements2"])
 
+    def copy(self, pu: int) -> None:
+        """A copy into or out of the buffers of the compute unit."""
+        self.operator("copy")
+        inward = self.choose((True, False))
+        rows, size, planes = self.choose((1, 3)), self.choose((16, 1, 70, 200)), self.choose((1, 2))
+        self.copied_bytes += rows * size * planes
+        event = self.emit.emit(
+            pu,
+            COPY_IN if inward else COPY_OUT,
+            CROSS,
+            self.waits(pu),
+            m=rows,
+            bytes=size,
+            planes=planes,
+            a=self.address(self.spaces.shared if inward else self.spaces.output),
+            a_ld=256,
+            out=self.address(self.spaces.operand if inward else self.spaces.shared),
+            out_ld=256,
+            plane_ld=1024,
+        )
+        self.events[pu].append(event)
+
     def message(self, pu: int) -> None:
         if self.params.pus == 1:
             return
@@ -368,7 +420,7 @@ class ProgramWriter:
         self.operator("end")
         pus = self.params.pus
         for pu in range(pus):
-            arrivals = sorted({e.semaphore: e for e in self.events[pu] if e.semaphore > VECTOR + 3}.values())
+            arrivals = sorted({e.semaphore: e for e in self.events[pu] if e.semaphore >= FROM}.values())
             for first in range(0, max(1, len(arrivals)), 4):
                 self.emit.vector(pu, V_COPY, 1, 1, arrivals[first : first + 4], a=0, out=0)
                 self.elements += 1
@@ -378,6 +430,7 @@ class ProgramWriter:
 
 def steps_of(writer: ProgramWriter) -> tuple[Callable[[int], None], ...]:
     """What a program is made of, the frequent ones more than once."""
+    copies = (writer.copy, writer.copy) if writer.params.core.separate else ()
     return (
         writer.product,
         writer.product,
@@ -386,14 +439,16 @@ def steps_of(writer: ProgramWriter) -> tuple[Callable[[int], None], ...]:
         writer.message,
         writer.message,
         writer.flood,
+        *copies,
     )
 
 
 def random_program(
-    choose: Choose, kind: str | None = None, steps: Sequence[int] = (8, 3, 20, 40)
+    choose: Choose, kind: str | None = None, steps: Sequence[int] = (8, 3, 20, 40), *, separate: bool = False
 ) -> tuple[MachineParams, Program, ProgramWriter]:
     """Random instructions for all units of a random small chip."""
-    params = resolve(random_chip(choose, kind))
+    chip = random_chip(choose, kind)
+    params = resolve(separated(choose, chip) if separate else chip)
     writer = ProgramWriter(choose, params)
     for _ in range(choose(steps)):
         step = choose(steps_of(writer))

@@ -14,24 +14,23 @@ import struct
 
 from nmpsim.program.beats import useful_bytes
 from nmpsim.program.encode.collective import Region
-from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import planes_of
 from nmpsim.program.encode.memory import Banks, Buffer, strip_counts
+from nmpsim.program.encode.passes import PassEmitter
 from nmpsim.program.encode.tasks import Places, Task, Tasks
 from nmpsim.program.isa import (
-    ARRAY,
     F_A_FP32,
     F_OUT_FP32,
     KV,
     MOVE,
-    PASS,
     STREAM,
     V_ATTENTION_OUT,
     V_COMBINE_PARTS,
     V_COPY,
     V_SOFTMAX,
 )
-from nmpsim.program.schedule import AttentionPlan, PassPlan
+from nmpsim.program.schedule import AttentionPlan
 from nmpsim.workload import Model
 
 EXCHANGE = 2
@@ -51,7 +50,7 @@ class Attention(Tasks):
 
     Parameters
     ----------
-    out : Emitter
+    out : PassEmitter
     banks : Banks
     buffer : Buffer
         Regions are taken in phase ``attention``.
@@ -64,7 +63,7 @@ class Attention(Tasks):
 
     def __init__(
         self,
-        out: Emitter,
+        out: PassEmitter,
         banks: Banks,
         buffer: Buffer,
         model: Model,
@@ -165,20 +164,6 @@ class Attention(Tasks):
         counts = self.out.table(strip_counts((tile,), self.core))
         self.out.emit(pu, MOVE, STREAM, operator=operator, row=row, table=counts, traffic=KV, bytes=useful_bytes(tile))
 
-    def _pass(self, pu: int, plan: PassPlan, waits: list[Event | None], **fields: int) -> Event:
-        return self.out.emit(
-            pu,
-            ARRAY,
-            PASS,
-            waits,
-            flow=plan.flow,
-            group=plan.group,
-            split=plan.split,
-            contiguous=plan.contiguous,
-            m=self.group,
-            **fields,
-        )
-
     def encode_layer(
         self, layer: int, operators: dict[str, int], ready: list[list[Event | None]]
     ) -> tuple[list[list[Region]], list[list[Event | None]]]:
@@ -245,21 +230,23 @@ class Attention(Tasks):
         out, model = self.out, self.model
         softmax: list[Event] = []
         free: list[Event | None] = [last[pu], last[pu]]
+        out.operator = operators["score"]
+        q = self.q + tasks[0].slot * self.group * self.row
+        queries = out.bring(pu, q, self.row, len(tasks) * self.group, model.head_dim * 2, ready)
         for i, task in enumerate(tasks):
             out.operator = operators["score"]
             self._stream(pu, places, self.number[task], "k", operators["score"])
-            waits = [*ready, softmax[i - 2] if i >= 2 else last[pu]]
-            scored = self._pass(
+            scored = out.run_pass(
                 pu,
                 self.plan.score,
-                waits,
+                queries.below(i * self.group),
+                [softmax[i - 2] if i >= 2 else last[pu]],
+                m=self.group,
                 n=task.tokens,
                 k=model.head_dim,
-                a=self.q + task.slot * self.group * self.row,
-                a_ld=self.row,
                 out=self.scores[i % 2],
                 out_ld=self.score_ld,
-                planes=1,
+                operator=operators["score"],
             )
             out.operator = operators["softmax"]
             stats = self.slots[i] + self.group * model.head_dim * 4
@@ -282,18 +269,19 @@ class Attention(Tasks):
         for i, task in enumerate(tasks):
             self._stream(pu, places, self.number[task], "v", operators["value"])
             ld = self.blocks * self.core.columns * 4
-            valued = self._pass(
+            valued = out.run_pass(
                 pu,
                 self.plan.value,
-                [softmax[i], free[i % 2]],
+                out.bring(pu, self.probs[i], self.prob_ld, self.group, task.tokens * 2, [softmax[i]]),
+                [free[i % 2]],
+                m=self.group,
                 n=model.head_dim,
                 k=task.tokens,
-                a=self.probs[i],
-                a_ld=self.prob_ld,
                 out=self.partial[i % 2],
                 out_ld=ld,
                 planes=self.planes,
                 plane_ld=self.group * ld,
+                operator=operators["value"],
             )
             free[i % 2] = last[pu] = self._finish(pu, i, task, valued, ld, arrived)
 

@@ -55,7 +55,7 @@ class Experts:
             return reduce_chunk(out, pu, m, chunk, own[pu] + chunk.start * 4, experts * 4, fp32=True)
 
         a = [(normed.address + first * 2, normed.ld) for first, _ in step.hidden]
-        done = gemm.passes(m, a, normed.ready, step.partial, keep)
+        done = gemm.passes(m, gemm.bring(m, a, normed.ready), step.partial, keep)
         sent = [Region(own.get(pu, 0), 1, size if pu in own else 0, size) for pu in range(step.pus)]
         came = to_all(out, sent, [[d] for d in done], step.shared_turn())
         out.operator = step.index[f"layer{layer}.topk"]

@@ -7,13 +7,14 @@ vector           [ 0 ]    [ 1 ]    [ 2 ] ...     adds the planes and does what c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nmpsim.program.beats import Tile, useful_bytes
 from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.encode.memory import Banks, strip_counts
-from nmpsim.program.isa import ARRAY, F_OUT_FP32, MOVE, PASS, SPLIT_K, STREAM, TREE, V_REDUCE, WEIGHT
+from nmpsim.program.encode.passes import Operand, PassEmitter
+from nmpsim.program.isa import F_OUT_FP32, MOVE, SPLIT_K, STREAM, TREE, V_REDUCE, WEIGHT
 from nmpsim.program.schedule import PassPlan
 from nmpsim.spec.params import CoreParams
 
@@ -111,7 +112,7 @@ class Gemm:
 
     Parameters
     ----------
-    out : Emitter
+    out : PassEmitter
     banks : Banks
     shape : PassPlan
         Shape and dataflow on every core.
@@ -127,7 +128,7 @@ class Gemm:
 
     def __init__(
         self,
-        out: Emitter,
+        out: PassEmitter,
         banks: Banks,
         shape: PassPlan,
         tensor: str,
@@ -169,8 +170,25 @@ class Gemm:
                     bytes=sum(useful_bytes(t) for t in tiles),
                 )
 
+    def bring(self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]]) -> list[Operand | None]:
+        """Bring A to the compute units of all PUs; return it by PU, None where there are no passes.
+
+        Parameters
+        ----------
+        m : int
+            Rows of A.
+        a : list of (int, int), by PU
+            Address and row distance of A in the buffer.
+        ready : list of lists of Event, by PU
+            When A stands there.
+        """
+        return [
+            self.out.bring(pu, *a[pu], m, tiles[0].k * 2, ready[pu]) if tiles else None
+            for pu, tiles in enumerate(self.tiles)
+        ]
+
     def passes(
-        self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]], partial: PartialSpace, consume: Consume
+        self, m: int, operands: list[Operand | None], partial: PartialSpace, consume: Consume
     ) -> list[Event | None]:
         """Emit the passes and their consumers; return the last consumer's event of every PU.
 
@@ -178,10 +196,8 @@ class Gemm:
         ----------
         m : int
             Rows of A.
-        a : list of (int, int), by PU
-            Address and row distance of A.
-        ready : list of lists of Event, by PU
-            When A stands.
+        operands : list of Operand, by PU
+            A, from `bring`.
         partial : PartialSpace
             Where the partial sums go.
         consume : callable
@@ -189,23 +205,20 @@ class Gemm:
         """
         planes = planes_of(self.core, self.shape)
         last: list[Event | None] = [None] * self.out.pus
-        for pu, tiles in enumerate(self.tiles):
-            for i, tile in enumerate(tiles):
-                ld = self.columns * 4
-                plane_ld = m * ld
-                turn, address, free = partial.next(pu)
-                waits = [free, *(ready[pu] if i == 0 else [])]
-                done = self._pass(pu, waits, m, tile, a[pu], address, ld, planes, plane_ld)
-                chunk = Chunk(i * self.columns, tile.n, address, ld, planes, plane_ld, done)
-                last[pu] = event = consume(pu, chunk)
-                partial.read_by(pu, turn, event)
+        for pu, operand, i, tile in self._tiles(operands):
+            ld = self.columns * 4
+            plane_ld = m * ld
+            turn, address, free = partial.next(pu)
+            done = self._pass(pu, [free], m, i, tile, operand, address, ld, planes, plane_ld)
+            chunk = Chunk(i * self.columns, tile.n, address, ld, planes, plane_ld, done)
+            last[pu] = event = consume(pu, chunk)
+            partial.read_by(pu, turn, event)
         return last
 
     def passes_into(
         self,
         m: int,
-        a: list[tuple[int, int]],
-        ready: list[list[Event | None]],
+        operands: list[Operand | None],
         target: int,
         ld: int,
         free: list[list[Event | None]],
@@ -216,54 +229,53 @@ class Gemm:
         ----------
         m : int
             Rows of A.
-        a : list of (int, int), by PU
-            Address and row distance of A.
-        ready : list of lists of Event, by PU
-            When A stands.
+        operands : list of Operand, by PU
+            A, from `bring`.
         target, ld : int
             Address and row distance of the FP32 result.
         free : list of lists of Event, by PU
             When the target may be written.
         """
         last: list[Event | None] = [None] * self.out.pus
-        for pu, tiles in enumerate(self.tiles):
-            for i, tile in enumerate(tiles):
-                waits = [*ready[pu], *free[pu]] if i == 0 else []
-                last[pu] = self._pass(pu, waits, m, tile, a[pu], target + i * self.columns * 4, ld, 1, 0)
+        for pu, operand, i, tile in self._tiles(operands):
+            waits = free[pu] if i == 0 else []
+            last[pu] = self._pass(pu, waits, m, i, tile, operand, target + i * self.columns * 4, ld, 1, 0)
         return last
+
+    def _tiles(self, operands: list[Operand | None]) -> Iterator[tuple[int, Operand, int, Tile]]:
+        """Yield every pass: PU, operand, number of the pass on the PU, tile."""
+        for pu, (operand, tiles) in enumerate(zip(operands, self.tiles, strict=True)):
+            if operand is not None:
+                for i, tile in enumerate(tiles):
+                    yield pu, operand, i, tile
 
     def _pass(
         self,
         pu: int,
         waits: list[Event | None],
         m: int,
+        index: int,
         tile: Tile,
-        a: tuple[int, int],
+        operand: Operand,
         address: int,
         ld: int,
         planes: int,
         plane_ld: int,
     ) -> Event:
-        shape = self.shape
-        return self.out.emit(
+        return self.out.run_pass(
             pu,
-            ARRAY,
-            PASS,
+            self.shape,
+            operand,
             waits,
-            operator=self.operator,
-            flow=shape.flow,
-            group=shape.group,
-            split=shape.split,
-            contiguous=shape.contiguous,
             m=m,
             n=tile.n,
             k=tile.k,
-            a=a[0],
-            a_ld=a[1],
             out=address,
             out_ld=ld,
             planes=planes,
             plane_ld=plane_ld,
+            operator=self.operator,
+            ready=index == 0,
         )
 
 

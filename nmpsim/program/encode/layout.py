@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from nmpsim.program.encode.attention import Attention
 from nmpsim.program.encode.collective import all_gather
-from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import Chunk, Consume, PartialSpace, Segments, balanced, column_shares, partial_bytes
 from nmpsim.program.encode.memory import Banks, Buffer
+from nmpsim.program.encode.passes import PassEmitter
 from nmpsim.program.encode.spread import Reduction, Sliced, Spread, reduction_bytes
 from nmpsim.program.isa import V_SWIGLU
 from nmpsim.program.schedule import OVER_K, Schedule
@@ -30,7 +31,7 @@ class StepLayout:
         graph = schedule.graph
         self.schedule, self.params = schedule, params
         self.graph, self.model, self.m = graph, graph.model, graph.batch
-        self.out = Emitter(params)
+        self.out = PassEmitter(params)
         self.banks = Banks(params)
         self.buffer = Buffer(params)
         self.pus = params.pus

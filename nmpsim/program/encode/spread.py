@@ -14,9 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nmpsim.program.encode.collective import Piece, Region, all_gather, landing_bytes, reduce_scatter
-from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, PartialSpace, Segments, cut, planes_of, reduce_chunk, width
 from nmpsim.program.encode.memory import Banks
+from nmpsim.program.encode.passes import Operand, PassEmitter
 from nmpsim.program.isa import SEND_CCW, SEND_CW, VECTOR
 from nmpsim.program.schedule import OVER_N, GemmPlan
 
@@ -105,7 +106,7 @@ class Spread:
 
     Parameters
     ----------
-    out : Emitter
+    out : PassEmitter
     banks : Banks
     partial : PartialSpace
         Regions for the planes of passes.
@@ -113,7 +114,7 @@ class Spread:
         Regions for partial sums over K.
     """
 
-    def __init__(self, out: Emitter, banks: Banks, partial: PartialSpace, reduction: Reduction) -> None:
+    def __init__(self, out: PassEmitter, banks: Banks, partial: PartialSpace, reduction: Reduction) -> None:
         self.out, self.banks, self.partial, self.reduction = out, banks, partial, reduction
         self.grain = max(1, out.params.noc.flit_bytes // 4)
         reduction.credit = [[[None] * out.pus for _ in range(2)] for _ in range(2)]
@@ -164,7 +165,8 @@ class Spread:
                 [*arrivals, self.out.last(pu, SEND_CW), self.out.last(pu, SEND_CCW)] for pu, arrivals in enumerate(came)
             ]
             ready = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
-            return gemm.passes(m, [(a.address, a.ld)] * self.out.pus, ready, self.partial, consume)
+            operands = gemm.bring(m, [(a.address, a.ld)] * self.out.pus, ready)
+            return gemm.passes(m, operands, self.partial, consume)
         return self._over_k(operator, plan, tensor, m, a, segments, consume, paired=paired)
 
     def _over_k(
@@ -184,9 +186,11 @@ class Spread:
         last: list[Event | None] = [None] * out.pus
         step = chunk_step(segments, plan.chunks, 2 * out.params.core.columns if paired else self.grain)
         waiting: PartialChunk | None = None
+        operands: list[Operand | None] | None = None
         for start in range(0, max(width(s) for s in segments), step):
             out.operator = operator
-            fresh = self._multiply(plan, tensor, m, a, [cut(s, start, step) for s in segments], start, paired=paired)
+            pieces = [cut(s, start, step) for s in segments]
+            fresh, operands = self._multiply(plan, tensor, m, a, operands, pieces, start, paired=paired)
             if waiting is not None:
                 self._reduce(waiting, m, consume, last)
             waiting = fresh
@@ -196,8 +200,17 @@ class Spread:
         return last
 
     def _multiply(
-        self, plan: GemmPlan, tensor: str, m: int, a: Sliced, parts: list[Segments], start: int, *, paired: bool
-    ) -> PartialChunk:
+        self,
+        plan: GemmPlan,
+        tensor: str,
+        m: int,
+        a: Sliced,
+        brought: list[Operand | None] | None,
+        parts: list[Segments],
+        start: int,
+        *,
+        paired: bool,
+    ) -> tuple[PartialChunk, list[Operand | None]]:
         """Emit stream and passes of one chunk; its partial sums over the PU's rows of B go to the next space."""
         out, space = self.out, self.reduction
         pieces = []
@@ -217,11 +230,12 @@ class Spread:
             return reduce_chunk(out, pu, m, chunk, target, ld, fp32=True, waits=free[pu])
 
         addresses = [(a.address + (0 if a.packed else first * 2), a.ld) for first, _ in a.shares]
+        operands = gemm.bring(m, addresses, a.ready) if brought is None else brought
         if planes_of(out.params.core, plan.shape) == 1:
-            stands = gemm.passes_into(m, addresses, a.ready, space.partial[turn], ld, free)
+            stands = gemm.passes_into(m, operands, space.partial[turn], ld, free)
         else:
-            stands = gemm.passes(m, addresses, a.ready, self.partial, keep)
-        return PartialChunk(out.operator, turn, start, ld, pieces, stands)
+            stands = gemm.passes(m, operands, self.partial, keep)
+        return PartialChunk(out.operator, turn, start, ld, pieces, stands), operands
 
     def _reduce(self, chunk: PartialChunk, m: int, consume: Consume, last: list[Event | None]) -> None:
         """Emit the reduction of a chunk and what follows it (changes `last`)."""

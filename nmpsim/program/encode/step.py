@@ -396,7 +396,7 @@ class StepEncoder(StepLayout):
             self.out.tables(),
             operators,
             tuple(images),
-            dict(self.buffer.regions),
+            self.buffer.regions | self.out.regions(),
             results,
         )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nmpsim.program.beats import Tile
-from nmpsim.program.encode.emitter import Emitter, Event
+from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import balanced
 from nmpsim.program.encode.memory import CACHE, Banks, beats_in_strip
+from nmpsim.program.encode.passes import PassEmitter
 from nmpsim.program.isa import KV, MOVE, STORE
 from nmpsim.program.program import BeatImage
 from nmpsim.program.schedule import AttentionPlan
@@ -46,14 +47,16 @@ class Tasks:
 
     Parameters
     ----------
-    out : Emitter
+    out : PassEmitter
     banks : Banks
     model : Model
     batch, context : int
     plan : AttentionPlan
     """
 
-    def __init__(self, out: Emitter, banks: Banks, model: Model, batch: int, context: int, plan: AttentionPlan) -> None:
+    def __init__(
+        self, out: PassEmitter, banks: Banks, model: Model, batch: int, context: int, plan: AttentionPlan
+    ) -> None:
         self.out, self.banks, self.model, self.plan, self.context = out, banks, model, plan, context
         self.core = out.params.core
         self.all = make_tasks(model, batch, context, plan.parts, out.pus)

@@ -8,6 +8,9 @@ from nmpsim.program.beats import legal
 from nmpsim.program.isa import (
     ARRAY,
     CONTIGUOUS_NAMES,
+    COPY_IN,
+    COPY_OUT,
+    CROSS,
     FLOW_NAMES,
     FROM,
     IS,
@@ -18,6 +21,7 @@ from nmpsim.program.isa import (
     PASS,
     PHASES,
     SEND,
+    SEND_CCW,
     SEND_CW,
     SPLIT_K,
     SPLIT_NAMES,
@@ -25,7 +29,6 @@ from nmpsim.program.isa import (
     STREAM,
     TRAFFIC_NAMES,
     TREE,
-    UNITS,
     V_NORM,
     V_ROPE,
     V_ROUTE,
@@ -49,6 +52,7 @@ def check_form(listing: Listing) -> None:
     _passes(listing)
     _moves(listing)
     _sends(listing)
+    _some(listing, CROSS, ("m", "rows"), ("bytes", "bytes a row"), ("planes", "planes"))
     _vectors(listing)
 
 
@@ -58,11 +62,13 @@ def _units(listing: Listing) -> None:
     fits = vector & (unit == VECTOR)
     fits |= (op == PASS) & (unit == ARRAY)
     fits |= ((op == STREAM) | (op == LOAD) | (op == STORE)) & (unit == MOVE)
-    fits |= (op == SEND) & (unit >= SEND_CW) & (unit < UNITS)
+    fits |= (op == SEND) & ((unit == SEND_CW) | (unit == SEND_CCW))
+    if listing.params.core.separate:
+        fits |= (op == CROSS) & ((unit == COPY_IN) | (unit == COPY_OUT))
     listing.refuse(
         np.flatnonzero(~fits),
         lambda ins: f"operation {ins['op']} on unit {ins['unit']}",
-        "an operation of the unit",
+        "an operation of the unit, and a unit of this chip",
         "correct op or unit",
     )
     operators = len(listing.program.operators)

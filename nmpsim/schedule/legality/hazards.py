@@ -7,6 +7,7 @@ less is asked where the hardware keeps the order by itself:
 ===========  ========================================================================================
 vector       a later operation writes after an earlier one has read or written (one pipeline)
 array        the same for passes of a systolic array; the slices of a MAC tree stand alone
+copy engine  a later copy writes after an earlier one of the same engine has written
 data mover   a LOAD writes after an earlier STORE has read (moves start one after the other)
              so a STORE has read when a later move has started
 messages     those of one source, direction and destination arrive in order
@@ -23,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmpsim.program.isa import ARRAY, MOVE, SEND, STORE, UNITS, VECTOR
+from nmpsim.program.isa import ARRAY, COPY_IN, COPY_OUT, MOVE, SEND, STORE, UNITS, VECTOR
+from nmpsim.program.spaces import spaces_of
 from nmpsim.schedule.legality.clocks import Clocks
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.schedule.legality.operands import Boxes, words
@@ -71,7 +73,7 @@ class _Hazards:
         self.unit = listing.field("unit").tolist()
         self.op = listing.field("op").tolist()
         self.tree = listing.params.core.kind == MAC_TREE
-        size = listing.params.core.buffer_bytes
+        size = spaces_of(listing.params.core).output.end
         places = [boxes.address, boxes.width, boxes.ld[boxes.rows > 1], boxes.plane_ld[boxes.planes > 1]]
         self.grain = math.gcd(size, *(int(np.gcd.reduce(place)) for place in places if len(place)))
         self.shadows = [_Shadow(size // self.grain) for _ in range(listing.params.pus)]
@@ -158,7 +160,7 @@ class _Hazards:
         if not writes or self.unit[earlier] != self.unit[later]:
             return False
         unit = self.unit[later]
-        return unit == VECTOR or (unit == ARRAY and not self.tree) or (unit == MOVE and not wrote)
+        return unit in {VECTOR, COPY_IN, COPY_OUT} or (unit == ARRAY and not self.tree) or (unit == MOVE and not wrote)
 
     def _tell(self, i: int, other: int, kind: str, box: int) -> None:
         key = i, other, kind

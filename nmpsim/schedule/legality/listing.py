@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault
-from nmpsim.program.isa import FROM, UNIT_NAMES, UNITS, VECTOR_BASE, VECTOR_NAMES, op_name, shared
+from nmpsim.program.isa import CROSS, FROM, PASS, UNIT_NAMES, UNITS, VECTOR_BASE, VECTOR_NAMES, op_name, shared
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
 
@@ -65,7 +65,7 @@ class Listing:
         """Place of an instruction in words."""
         pu = int(self.pu[index])
         op, operator = int(self.ins["op"][index]), int(self.ins["operator"][index])
-        known = 0 <= op <= 4 or VECTOR_BASE <= op < VECTOR_BASE + len(VECTOR_NAMES)
+        known = PASS <= op <= CROSS or VECTOR_BASE <= op < VECTOR_BASE + len(VECTOR_NAMES)
         name = op_name(op) if known else f"operation {op}"
         operators = self.program.operators
         of = f" of {operators[operator].name}" if 0 <= operator < len(operators) else ""

@@ -2,6 +2,9 @@
 
 An operand is a box: `planes` planes of `rows` rows of `width` bytes.  The boxes follow from docs/program.md alone.
 A STORE sends whole beats; only its `bytes` are operands, the rest is padding.
+
+A PASS reads the operand buffer and writes the output buffer, a CROSS joins one of them with the buffer of all others,
+and everything else stays in that one (`nmpsim.program.spaces`; in the unified arrangement all three are one).
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.program.isa import (
+    COPY_IN,
+    COPY_OUT,
+    CROSS,
     F_A_FP32,
     F_ACCUMULATE,
     F_FIRST,
@@ -36,6 +42,7 @@ from nmpsim.program.isa import (
     V_SUM_SQUARES,
     V_SWIGLU,
 )
+from nmpsim.program.spaces import spaces_of
 from nmpsim.schedule.legality.listing import Indices, Listing
 
 FP16, FP32, PAIR = 2, 4, 8
@@ -148,6 +155,9 @@ def _unit_boxes(c: _Collector) -> None:
     if c.select(SEND):
         c.box(READ, c["a"], c["m"], c["bytes"], c["a_ld"])
         c.box(WRITE, c["b"], c["m"], c["bytes"], c["b_ld"], pu=c["bank"])
+    if c.select(CROSS):
+        c.box(READ, c["a"], c["m"], c["bytes"], c["a_ld"], c["planes"], c["plane_ld"])
+        c.box(WRITE, c["out"], c["m"], c["bytes"], c["out_ld"], c["planes"], c["plane_ld"])
 
 
 def _planes(c: _Collector, name: str, ld: str) -> None:
@@ -243,9 +253,18 @@ def check_operands(listing: Listing, boxes: Boxes) -> None:
     boxes : Boxes
         From `operand_boxes`.
     """
-    size, last = listing.params.core.buffer_bytes, boxes.last
-    outside = (boxes.address < 0) | (last > size) | (boxes.ld < 0) | (boxes.plane_ld < 0)
-    _refuse(listing, boxes, outside, f"bytes 0..{size} of the buffer")
+    last = boxes.last
+    outside = (boxes.ld < 0) | (boxes.plane_ld < 0)
+    spaces = spaces_of(listing.params.core)
+    op, unit = (listing.field(name)[boxes.instruction] for name in ("op", "unit"))
+    to_array = (op == CROSS) & (unit == COPY_IN)
+    from_array = (op == CROSS) & (unit == COPY_OUT)
+    operand = ((op == PASS) & ~boxes.write) | (to_array & boxes.write)
+    output = ((op == PASS) & boxes.write) | (from_array & ~boxes.write)
+    for space, mine in ((spaces.operand, operand), (spaces.output, output), (spaces.shared, ~operand & ~output)):
+        wrong = mine & ((boxes.address < space.start) | (last > space.end) | (boxes.ld < 0) | (boxes.plane_ld < 0))
+        _refuse(listing, boxes, wrong, f"bytes {space.start}..{space.end} of {space.name}")
+        outside |= wrong
     _regions(listing, boxes, ~outside & (last > boxes.address), last)
     covers = boxes.write & (boxes.rows > 1) & (boxes.ld < boxes.width)
     plane = (boxes.rows - 1) * boxes.ld + boxes.width

@@ -16,6 +16,7 @@ from nmpsim.program.isa import (
     SEND_CW,
     STORE,
     STREAM,
+    UNITS,
     VECTOR,
     arrival,
 )
@@ -36,6 +37,7 @@ def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=1
             "register_beats": 4 if tree else 0,
             "buffer_bytes": buffer_bytes,
             "queue_depth": queue_depth,
+            "separate": 0,
         }
     )
     dram = DramParams(
@@ -72,7 +74,7 @@ class Writer:
         self.tensors = {}
         self.results = {}
         self.next_row = [0] * params.pus
-        self.done = np.zeros((params.pus, 5), int)
+        self.done = np.zeros((params.pus, UNITS), int)
 
     def add(self, pu, unit, op, waits=(), **fields):
         """Append an instruction; return the wait for its completion."""

@@ -126,9 +126,9 @@ def test_a_value_overwritten_too_early_gives_changing_results():
         ("imm", 1, "direction 1"),
         ("bank", 0, "PU 0"),
         ("bank", 2, "PU 2"),
-        ("signal", 4, r"signal 4; allowed: 5 or a shared one, 9\.\.12"),
-        ("signal", 7, "signal 7"),
-        ("signal", 13, "signal 13"),
+        ("signal", 4, r"signal 4; allowed: 7 or a shared one, 11\.\.14"),
+        ("signal", 9, "signal 9"),
+        ("signal", 15, "signal 15"),
     ],
 )
 def test_a_message_that_cannot_be_sent_is_refused(field, value, words):
@@ -324,7 +324,7 @@ def test_a_vector_operation_on_the_result_of_another_needs_a_wait():
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
-    [("wait2", 13, r"semaphores 0\.\.12"), ("unit", ARRAY, "unit 0; allowed: vector"), ("unit", 7, "unit 7")],
+    [("wait2", 15, r"semaphores 0\.\.14"), ("unit", ARRAY, "unit 0; allowed: vector"), ("unit", 7, "unit 7")],
 )
 def test_an_instruction_of_no_such_unit_or_semaphore_is_refused(field, value, words):
     writer = Writer(chip(pus=2))

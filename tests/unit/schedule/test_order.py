@@ -4,7 +4,7 @@ import pytest
 
 from nmpsim.core.state import MOVE_SLOTS
 from nmpsim.errors import IllegalScheduleError
-from nmpsim.program.isa import ARRAY, MOVE, SEND, VECTOR
+from nmpsim.program.isa import ARRAY, MOVE, SEND, VECTOR, arrival
 from nmpsim.schedule.check import check_program
 from tests.builders import KINDS, small_job
 from tests.unit.schedule.drafts import Draft, find, with_field, without
@@ -48,7 +48,7 @@ def test_two_cores_that_wait_for_messages_of_each_other():
     draft = Draft(2)
     for pu in (0, 1):
         draft.load(pu, 0)
-        draft.send(pu, 1 - pu, 0, 32, [(MOVE, 1), (5 + 2 * (1 - pu), 1)])
+        draft.send(pu, 1 - pu, 0, 32, [(MOVE, 1), (arrival(1 - pu, 0), 1)])
     assert stuck(draft.program(), draft.params) == [
         ("PU 0, instruction 1 (send of all) waits", "0 messages from PU 1 clockwise"),
         ("PU 1, instruction 1 (send of all) waits", "0 messages from PU 0 clockwise"),

@@ -73,7 +73,7 @@ FIELDS = [
     (SEND, {"bank": 2}, "a message to PU 2"),
     (SEND, {"imm": 1}, "direction 1 on unit 3"),
     (SEND, {"signal": 0}, "signal 0"),
-    (SEND, {"signal": 7}, "signal 7"),
+    (SEND, {"signal": 9}, "signal 9"),
     (V_NORM, {"m": 0}, "m = 0"),
     (V_NORM, {"table": -1}, "table offset -1"),
     (V_SOFTMAX, {"table": 10**6}, "table offset 1000000"),

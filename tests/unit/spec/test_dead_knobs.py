@@ -36,11 +36,25 @@ BASE: dict[str, dict[str, Any]] = {
     "dram.temperature.step_celsius": {"dram.temperature.celsius": 100.0},
     "dram.timing.tBL_ns": {"dram.timing.tCCD_ns": 2.0},
     "port.ports": {"port.banks": 2},
+    **{
+        f"core.array_buffer.{name}": {"core.arrangement": "separate"}
+        for name in (
+            "operand_bytes",
+            "operand_banks",
+            "output_bytes",
+            "output_banks",
+            "bank_bytes",
+            "copy_bytes",
+            "copy_cycles",
+        )
+    },
 }
 """Where a number has no effect in the shipped chips: what it is changed against."""
 
 TO: dict[str, Any] = {
     "core.buffer.banks": {"snake": 16, "stratum": 20},  # doubled, there would be more than 62
+    "core.array_buffer.output_banks": {"snake": 16, "stratum": 16},  # the same
+    "core.array_buffer.copy_bytes": {"snake": 512, "stratum": 512},  # doubled, the operand buffer is too narrow
     "core.array.fold_sets": {"snake": 1},
     "core.mac_tree.fold_sets": {"stratum": 1},
     "core.array.pe_latency": {"snake": 1},
@@ -82,6 +96,7 @@ def test_every_number_changes_the_machine(chip: str, path: str) -> None:
 
 def test_every_word_changes_the_machine_or_is_listed() -> None:
     others = {"dram.refresh.mode": "off", "placement.fill": "kv_first", "port.hold": "column"}
+    others |= {"core.arrangement": "separate"}
     for chip in ("snake", "stratum"):
         spec = load_chip(chip)
         for path, _ in words(spec):
@@ -105,7 +120,7 @@ def test_every_field_of_the_machine_is_set_by_some_number() -> None:
         for part in ("core", "dram", "noc"):
             a, b = getattr(one, part)._asdict(), getattr(two, part)._asdict()
             moved |= {f"{part}.{field}" for field in a if a[field] != b[field]}
-    words_set = {"dram.refresh", "dram.port_hold", "core.kind"}
+    words_set = {"dram.refresh", "dram.port_hold", "core.kind", "core.separate"}
     machine = resolve(load_chip("snake"))
     fields = {f"{part}.{field}" for part in ("core", "dram", "noc") for field in getattr(machine, part)._fields}
     assert fields - moved == {f"core.{field}" for field in constant} | words_set
