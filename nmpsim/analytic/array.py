@@ -88,5 +88,8 @@ def _tree_cycles(core: CoreParams, split: int, contiguous: int, m: int, n: int, 
         folds, write = _up(_up(n, cols), slices) * _up(k, beats), _up(m * cols * 4 * slices, edge)
     else:
         return -1
-    fold = max(m * _up(beats * cols, core.macs_per_cycle // slices), beats)
+    engines = core.macs_per_cycle // slices // core.taps
+    by_k = contiguous == K_CONTIGUOUS
+    places = _up(beats * cols, engines * core.taps) if by_k else _up(beats, core.taps) * _up(cols, engines)
+    fold = max(m * places, beats)
     return folds * fold + beats + core.pe_latency + write

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nmpsim.core.folds import queue_fold
-from nmpsim.core.geometry import shape_fold
+from nmpsim.core.geometry import ceil_div, shape_fold
 from nmpsim.core.ports import operand_line, result_line, use_edges
 from nmpsim.core.state import (
     ACCUMULATORS_BUSY,
@@ -12,7 +12,7 @@ from nmpsim.core.state import (
 )
 from nmpsim.kernel import NEVER, inlined
 from nmpsim.link.fifo import head_at, pop
-from nmpsim.program.isa import SPLIT_K, TREE, WS
+from nmpsim.program.isa import K_CONTIGUOUS, SPLIT_K, TREE, WS
 
 
 @inlined
@@ -77,6 +77,19 @@ def stationary_stream(actor, pending, first, program, p, at, history, period):
 
 
 @inlined
+def tree_places(beats, contiguous, p):
+    """Return the steps that one row of A takes with `beats` beats in the registers of a MAC-tree slice.
+
+    An engine adds up its taps and has one accumulator.  Where k runs within a beat, a beat is cut into pieces of `taps`
+    for the engines; where n does, an engine takes `taps` beats of one column, be they there or not.
+    """
+    engines = p.macs_per_cycle // p.strips // p.taps
+    if contiguous == K_CONTIGUOUS:
+        return ceil_div(beats * p.columns, engines * p.taps)
+    return ceil_div(beats, p.taps) * ceil_div(p.columns, engines)
+
+
+@inlined
 def stationary_load(actor, strips, first, count, fifo, slot, ins, p, at, credit):
     """Load one beat per strip into the shadow registers; return (loaded, tick to look again) (changes its arguments).
 
@@ -108,8 +121,7 @@ def stationary_load(actor, strips, first, count, fifo, slot, ins, p, at, credit)
         actor.shadow = 1
         actor.shadow_instruction = actor.instruction
         actor.loading = 0
-        per_slice = p.macs_per_cycle // p.strips
-        actor.shadow_steps = ins.m if ins.flow == WS else ins.m * (-(-(need * p.columns) // per_slice))
+        actor.shadow_steps = ins.m if ins.flow == WS else ins.m * tree_places(need, ins.contiguous, p)
         actor.load_inner += 1
         if actor.load_inner == actor.inners:
             actor.load_inner = 0

@@ -8,8 +8,9 @@ flow  order
 OS    one after another, k ascending, from 0 (fission-K: the own k of the group)
 WS    rows of a fold one after another, from 0, as the partial sum flows down; then fold to fold in the buffer
 IS    columns of all chained groups one after another, from 0; then fold to fold in the buffer
-TREE  k contiguous: pairwise tree over the taps of a beat, beats one after another
-TREE  n contiguous: k ascending within a slice; fission-K: the slices in the reducer, pairwise
+TREE  k contiguous: pairwise tree over what a step takes of a beat, one after another
+TREE  n contiguous: pairwise tree over `taps` successive k of a fold, these one after another; fission-K: the slices in
+      the reducer, pairwise
 ====  =====================================================================================================
 """
 
@@ -107,9 +108,11 @@ def multiply(a: NDArray[np.float16], b: NDArray[np.float16], tile: Tile, core: C
     x, y = a.astype(np.float32), b.astype(np.float32)
     groups = core.strips // tile.group
     if tile.flow == TREE and tile.contiguous == K_CONTIGUOUS:
-        return _taps(x, y, core.columns)[None]
+        return _taps(x, y, core)[None]
     if tile.flow == TREE and tile.split == SPLIT_K:
-        return tree_sum(np.stack([_chain(x, y, own_k(tile, core, g)) for g in range(groups)]), 0)[None]
+        return tree_sum(np.stack([_lines(x, y, own_k(tile, core, g), core) for g in range(groups)]), 0)[None]
+    if tile.flow == TREE:
+        return _lines(x, y, np.arange(tile.k), core)[None]
     if tile.split == SPLIT_K:
         return np.stack([_folds(x, y, own_k(tile, core, g), _fold_length(tile, core)) for g in range(groups)])
     return _folds(x, y, np.arange(tile.k), _fold_length(tile, core))[None]
@@ -131,7 +134,7 @@ def _fold_length(tile: Tile, core: CoreParams) -> int:
         return tile.group * core.strip_rows
     if tile.flow == IS:
         return core.columns * (core.strips // tile.group if tile.split == CHAIN else 1)
-    assert tile.flow in (OS, TREE)
+    assert tile.flow == OS
     return max(tile.k, 1)
 
 
@@ -150,9 +153,25 @@ def _chain(x: NDArray[np.float32], y: NDArray[np.float32], own: NDArray[np.int64
     return total
 
 
-def _taps(x: NDArray[np.float32], y: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
+def _lines(
+    x: NDArray[np.float32], y: NDArray[np.float32], own: NDArray[np.int64], core: CoreParams
+) -> NDArray[np.float32]:
     total = np.zeros((x.shape[0], y.shape[1]), np.float32)
-    for first in range(0, x.shape[1], columns):
-        products = x[:, first : first + columns, None] * y[None, first : first + columns]
-        total += tree_sum(products, 1)
+    for fold in range(0, len(own), core.register_beats):
+        for first in range(fold, min(fold + core.register_beats, len(own)), core.taps):
+            taken = own[first : min(first + core.taps, fold + core.register_beats)]
+            products = np.zeros((core.taps, *total.shape), np.float32)
+            products[: len(taken)] = x.T[taken, :, None] * y[taken, None]
+            total += tree_sum(products, 0)
+    return total
+
+
+def _taps(x: NDArray[np.float32], y: NDArray[np.float32], core: CoreParams) -> NDArray[np.float32]:
+    total = np.zeros((x.shape[0], y.shape[1]), np.float32)
+    together = min(core.columns, core.macs_per_cycle // core.strips)  # products of an output that meet in one step
+    for block in range(0, x.shape[1], core.columns):
+        for first in range(block, min(block + core.columns, x.shape[1]), together):
+            last = min(first + together, block + core.columns)
+            products = x[:, first:last, None] * y[None, first:last]
+            total += tree_sum(products, 1)
     return total

@@ -94,6 +94,7 @@ class CoreParams(NamedTuple):
     bank_bytes: int  # width of one bank port; each bank has one read and one write port
     queue_depth: int  # instructions a unit's queue holds
     run_ahead: int  # cycles of port history kept; bounds how far the array may be stepped ahead in skip mode
+    taps: int = 0  # MAC tree: products that one engine adds up per cycle; 0 for a systolic array
     separate: int = 0  # 1 = the compute unit has an operand and an output buffer of its own
     operand_bytes: int = 0  # separate: capacity of the operand buffer
     operand_banks: int = 1  # separate: its banks, <= 62

@@ -230,6 +230,7 @@ def _compute_unit(spec: ChipSpec) -> dict[str, int]:
         "edge_bytes": tree.edge_bytes.value,
         "fold_sets": tree.fold_sets.value,
         "psum_bytes": tree.psum_bytes.value,
+        "taps": tree.taps.value,
     }
 
 

@@ -35,6 +35,8 @@ def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=1
             "strip_rows": 1 if tree else strip_rows,
             "columns": columns,
             "register_beats": 4 if tree else 0,
+            "macs_per_cycle": strips * (8 if tree else strip_rows * columns),  # of a tree: 2 engines a slice
+            "taps": 4 if tree else 0,
             "buffer_bytes": buffer_bytes,
             "queue_depth": queue_depth,
             "separate": 0,
