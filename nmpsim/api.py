@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from nmpsim.analytic.bounds import bounds, core_GHz, tier_bandwidth
-from nmpsim.core.state import REASONS
+from nmpsim.core.state import REASONS, missing_units
+from nmpsim.cost.energy import step_energy
 from nmpsim.errors import Fault, SpecError, WorkloadError
 from nmpsim.machine.simulate import Progress, Simulation
 from nmpsim.measure.run import Interval, OperatorRun, Run
@@ -344,20 +345,22 @@ def collect(job: Job, simulation: Simulation, mode: str) -> Run:
         "dram_bytes_per_second_slowest": tier_bandwidth(params)[-1],
         "vector_lanes": float(params.core.lanes * params.pus),
     }
-    counts = {**simulation.counts(), **traffic}
+    counts, stalls = {**simulation.counts(), **traffic}, simulation.stalls()
+    seconds = cycles / clock * 1e-9
     return Run(
         cycles,
         clock,
-        cycles / clock * 1e-9,
+        seconds,
         total,
         peaks,
         tuple(operators),
-        simulation.stalls(),
+        stalls,
         counts,
         simulation.speed(),
         _provenance(job, mode),
         params.rounding,
         _intervals(simulation, program),
+        step_energy(params, program, counts, stalls, seconds),
     )
 
 
@@ -367,7 +370,10 @@ def _intervals(simulation: Simulation, program: Program) -> tuple[Interval, ...]
     names = ("sequencer", *UNIT_NAMES[1:])
     single = len(simulation.die.cores.actor[0]) == 1
     rows = []
+    absent = missing_units(simulation.params)
     for pu, unit, reason, operator, start, end in simulation.intervals().tolist():
+        if unit in absent:
+            continue
         actor = "array" if single else f"slice {unit - UNITS}"
         name = names[unit] if unit < UNITS else actor
         owner = program.operators[operator].name if operator >= 0 else ""

@@ -34,8 +34,12 @@ def verilog(block: pyrtl.Block, name: str) -> str:
     """
     text = io.StringIO()
     pyrtl.output_to_verilog(text, add_reset=True, block=block, module_name=name)
-    numbers: dict[str, str] = {}  # PyRTL counts temporary wires through the whole interpreter
-    return re.sub(r"\btmp\d+\b", lambda wire: numbers.setdefault(wire[0], f"tmp{len(numbers)}"), text.getvalue())
+    numbers: dict[str, str] = {}  # PyRTL counts temporary wires and constants through the whole interpreter
+    return re.sub(
+        r"\b(tmp|const_)\d+(_\d+)?\b",
+        lambda wire: numbers.setdefault(wire[0], f"{wire[1]}{len(numbers)}"),
+        text.getvalue(),
+    )
 
 
 def write_verilog(block: pyrtl.Block, name: str, path: Path) -> None:

@@ -13,6 +13,8 @@ import typer
 
 from nmpsim import __version__
 from nmpsim.cli.conformance import conformance
+from nmpsim.cli.core import core
+from nmpsim.cli.cost import cost
 from nmpsim.cli.dram import dram
 from nmpsim.cli.list import list_shipped
 from nmpsim.cli.show import show
@@ -28,9 +30,11 @@ app = typer.Typer(
 )
 app.command("simulate")(simulate)
 app.command("list")(list_shipped)
+app.command("cost")(cost)
 app.add_typer(show, name="show")
 app.add_typer(conformance, name="conformance")
 app.add_typer(dram, name="dram")
+app.add_typer(core, name="core")
 
 
 def _version(asked: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
@@ -94,6 +94,8 @@ class Run:
         What was rounded to cycles, and by how much.
     intervals : tuple of Interval
         What every unit did when, sorted by PU, unit and start; empty unless recorded.
+    energy_J : dict of str to float
+        Energy of the step by component.
     """
 
     cycles: int
@@ -108,3 +110,4 @@ class Run:
     provenance: dict[str, Any]
     notes: tuple[str, ...] = ()
     intervals: tuple[Interval, ...] = ()
+    energy_J: dict[str, float] = field(default_factory=dict)

@@ -44,11 +44,24 @@ def result_of(run: Run) -> dict[str, Any]:
         "operators": [operator_of(run, operator) for operator in run.operators],
         "stalls": {unit: dict(reasons) for unit, reasons in run.stalls.items()},
         "counts": dict(run.counts),
+        "energy_J": energy_of(run),
         "peaks": dict(run.peaks),
         "speed": dict(run.speed),
         "provenance": run.provenance,
         "rounding": list(run.notes),
     }
+
+
+def energy_of(run: Run) -> dict[str, Any]:
+    """Return the energy of a result: of the step, per token, and of the step by component; J.
+
+    Parameters
+    ----------
+    run : Run
+    """
+    step = sum(run.energy_J.values())
+    batch = int(run.provenance["options"]["batch"])
+    return {"step": step, "per_token": step / batch, "components": dict(run.energy_J)}
 
 
 def operator_of(run: Run, operator: OperatorRun) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def report_text(run: Run, *, full: bool = True) -> str:
         If the cycles of the operators do not add up to those of the run.
     """
     check_sum(run)
-    parts = [_header(run), _bounds(run), _operators(run), _ffn(run), _stalls(run), _counts(run)]
+    parts = [_header(run), _bounds(run), _operators(run), _ffn(run), _stalls(run), _counts(run), _energy(run)]
     if full:
         parts.append(_listing(run))
     parts += [_rounding(run), _speed(run)]
@@ -154,6 +154,20 @@ def _counts(run: Run) -> str:
     for name, value in sorted(run.counts.items(), key=lambda item: item[0].lower()):
         table.add_row(name, f"{value:,}")
     return f"Counts\n{_text(table)}"
+
+
+def _energy(run: Run) -> str:
+    """Energy by component, the largest first."""
+    batch = int(run.provenance["options"]["batch"])
+    total = sum(run.energy_J.values())
+    table = _table("component", "J per step", "J per token", "%", left=("component",), foot=True)
+    ordered = sorted(run.energy_J.items(), key=lambda item: (-item[1], item[0]))
+    for name, joules in ordered:
+        table.add_row(name, f"{joules:.4g}", f"{joules / batch:.4g}", f"{100 * joules / total:.1f}")
+    for column, foot in zip(table.columns, ("all", f"{total:.4g}", f"{total / batch:.4g}", "100.0"), strict=True):
+        column.footer = foot
+    title = f"Energy: counts times coefficients (nmpsim/cost); mean power {total / run.seconds:.1f} W"
+    return f"{title}\n{_text(table)}"
 
 
 def _rounding(run: Run) -> str:

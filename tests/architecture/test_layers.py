@@ -44,6 +44,7 @@ def test_each_import_contract_breaks_on_a_forbidden_import(tmp_path):
         "no unit sees a schedule": ("nmpsim/core/__init__.py", "import nmpsim.program.schedule"),
         "the analytical mode shares": ("nmpsim/analytic/__init__.py", "import nmpsim.dram"),
         "the cycle engine shares": ("nmpsim/machine/__init__.py", "import nmpsim.analytic"),
+        "the cycle engine knows no area": ("nmpsim/machine/__init__.py", "import nmpsim.cost"),
         "RTL sees only": ("rtl_models/__init__.py", "import nmpsim.core"),
         "the package does not know its RTL": ("nmpsim/api/__init__.py", "import rtl_models"),
     }

@@ -1,0 +1,147 @@
+"""Energy of single actions of a chip, from the tables of synthesis and the coefficients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nmpsim.cost.array_glue import array_glue
+from nmpsim.cost.coefficients import value
+from nmpsim.cost.sram import KB, sram_pJ_per_byte
+from nmpsim.cost.tables import BlockCost, Tables
+from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams
+
+BITS = 64
+"""Bits of the blocks ``links``, ``skew_register`` and ``operand_select``."""
+
+LANE_WORK = ("add", "multiply", "max", "convert", "exp", "reciprocal", "rsqrt")
+"""Operations of a lane that have an energy."""
+
+
+@dataclass(frozen=True)
+class UnitEnergies:
+    """Energy of one action each; pJ.
+
+    Parameters
+    ----------
+    mac : dict of str to float
+        A multiply-accumulate, by dataflow.
+    clocked_pe : float
+        A PE, or a MAC of an engine, whose registers are clocked while it multiplies nothing, per cycle.
+    around : dict of str to tuple of (float, float)
+        A cycle in which the wavefront of a compute unit moves with operands, and without, by what stands around its
+        multipliers.
+    control : tuple of (float, float)
+        A cycle of the control of a compute unit, while it works and while it waits.
+    arbiter : tuple of (float, float)
+        A cycle of the arbiter of the buffer's ports, with requests and without.
+    sequencer : tuple of (float, float)
+        A cycle of the sequencer of a core, with an instruction and without.
+    lane : dict of str to float
+        A lane operation, by name.
+    byte : dict of str to float
+        A byte read or written, by memory: ``buffer``, ``operand_buffer``, ``output_buffer``, ``psum``, ``fifo``.
+    link_flit, router_flit : float
+        A flit over a link, and through a router.
+    bank_idle, bank_busy : float
+        A cycle of a bank's command sequencer, while it waits and while it streams.
+    instruction : float
+        An instruction, from program memory to its unit.
+    """
+
+    mac: dict[str, float]
+    clocked_pe: float
+    around: dict[str, tuple[float, float]]
+    control: tuple[float, float]
+    arbiter: tuple[float, float]
+    sequencer: tuple[float, float]
+    lane: dict[str, float]
+    byte: dict[str, float]
+    link_flit: float
+    router_flit: float
+    bank_idle: float
+    bank_busy: float
+    instruction: float
+
+
+def pe_of(core: CoreParams, table: Tables) -> BlockCost:
+    """Return the PE of a systolic array with as many pipeline stages as the chip models."""
+    return table.staged("pe_fp16", core.pe_latency)
+
+
+TAPS = 16
+"""Multipliers of the MAC-tree engine that was synthesised."""
+
+
+def engine_of(core: CoreParams, table: Tables) -> BlockCost:
+    """Return the MAC-tree engine with as many register levels as the chip models."""
+    return table.staged("tree_engine", core.pe_latency)
+
+
+def sharing_engines(core: CoreParams) -> int:
+    """Return how many engines of a MAC-tree slice work on one beat (K-contiguous)."""
+    return max(min(core.columns // TAPS, core.macs_per_cycle // core.strips // TAPS), 1)
+
+
+def shared_adders(core: CoreParams) -> float:
+    """Return the adders per MAC that join the engines which work on one beat (K-contiguous)."""
+    spread = sharing_engines(core)
+    return (spread - 1) / spread / TAPS
+
+
+def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
+    """Return what single actions of a chip take.
+
+    Parameters
+    ----------
+    params : MachineParams
+    table : Tables
+        Of synthesis.
+    """
+    core, dram, noc = params.core, params.dram, params.noc
+    lanes, bank = table.blocks["lane_group"].energy_pJ, table.blocks["bank_sequencer"].energy_pJ
+    arbiter, sequencing = table.blocks["port_arbiter"].energy_pJ, table.blocks["sequencer"].energy_pJ
+    fifo = dram.fifo_columns * dram.column_bytes
+    byte = {
+        "buffer": sram_pJ_per_byte(core.buffer_bytes, two_ports=True),
+        "operand_buffer": sram_pJ_per_byte(core.operand_bytes, two_ports=True),
+        "output_buffer": sram_pJ_per_byte(core.output_bytes, two_ports=True),
+        "psum": sram_pJ_per_byte(core.psum_bytes, two_ports=True),
+        "fifo": sram_pJ_per_byte(fifo, two_ports=True),
+    }
+    flit_bits = 8 * noc.flit_bytes
+    port = sram_pJ_per_byte(value("router_port_buffer_KB") * KB, two_ports=True)
+    if core.kind == MAC_TREE:
+        engine, adder = engine_of(core, table).energy_pJ, table.blocks["fp32_adder_0"].energy_pJ
+        mac = {"TREE": engine["random"] + shared_adders(core) * adder["random"]}
+        clocked = engine["idle"] + shared_adders(core) * adder["idle"]
+        select = table.blocks["operand_select"].energy_pJ["random"] / BITS
+        around = {"operand_registers": (core.macs_per_cycle // core.strips * 16 * select, 0.0)}
+        control = table.blocks["slice_control"].energy_pJ
+    else:
+        pe = pe_of(core, table)
+        mac = {"OS": pe.energy_pJ["OS"], "WS": pe.energy_pJ["WS"], "IS": pe.energy_pJ["WS"]}
+        clocked = pe.energy_pJ["idle"]
+        glue, register = array_glue(core), table.blocks["skew_register"].energy_pJ
+        around = {
+            "edge_skew": (
+                (glue.edges * register["random"] + glue.loads * register["idle"]) / BITS,
+                (glue.edges + glue.loads) * register["idle"] / BITS,
+            ),
+            "strip_links": (glue.links * table.blocks["links"].energy_pJ["random"] / BITS, 0.0),
+        }
+        control = table.blocks["array_control"].energy_pJ
+    return UnitEnergies(
+        mac=mac,
+        clocked_pe=clocked,
+        around=around,
+        control=(control["pass"], control["idle"]),
+        arbiter=(arbiter["work"], arbiter["idle"]),
+        sequencer=(sequencing["work"], sequencing["idle"]),
+        lane={name: lanes[name] for name in LANE_WORK},
+        byte=byte,
+        link_flit=flit_bits * value("link_mm") * value("wire_pJ_per_bit_mm"),
+        router_flit=2 * port * noc.flit_bytes + flit_bits * value("router_mm") * value("wire_pJ_per_bit_mm"),
+        bank_idle=bank["idle"],
+        bank_busy=bank["stream"],
+        instruction=value("instruction_pJ"),
+    )
