@@ -34,6 +34,8 @@ if LANE == "interpreted":
     os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 import numba  # noqa: E402  (the lane must be known first)
+import numba.core.cgutils  # noqa: E402
+import numba.extending  # noqa: E402
 
 COUNTING = os.environ.get("NMPSIM_REFERENCE_COUNTING") == "1"
 """Whether numba counts references to arrays; only a benchmark wants that."""
@@ -108,6 +110,31 @@ def interrupts_held() -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
         if came:
             signal.raise_signal(signal.SIGINT)
+
+
+@numba.extending.intrinsic
+def _trailing_zeros(_typing: Any, mask: Any) -> Any:
+    """Count the zeros below the lowest bit that is set: one machine instruction."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], numba.core.cgutils.false_bit)
+
+    return numba.types.int64(mask), generate
+
+
+def _lowest_bit_slowly(mask: int) -> int:
+    """Return the position of the lowest bit that is set, in the interpreted lane."""
+    return (int(mask) & -int(mask)).bit_length() - 1
+
+
+@inlined
+def _lowest_bit_compiled(mask: int) -> int:
+    """Return the position of the lowest bit that is set, in the compiled lanes."""
+    return _trailing_zeros(mask)  # type: ignore[call-arg]
+
+
+lowest_bit: Callable[[int], int] = _lowest_bit_slowly if LANE == "interpreted" else _lowest_bit_compiled
+"""Position of the lowest bit of a word that is set; the word must not be 0."""
 
 
 class Record:

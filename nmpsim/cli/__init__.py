@@ -17,6 +17,7 @@ from nmpsim.cli.core import core
 from nmpsim.cli.cost import cost
 from nmpsim.cli.dram import dram
 from nmpsim.cli.list import list_shipped
+from nmpsim.cli.noc import noc
 from nmpsim.cli.show import show
 from nmpsim.cli.simulate import simulate
 
@@ -35,6 +36,7 @@ app.add_typer(show, name="show")
 app.add_typer(conformance, name="conformance")
 app.add_typer(dram, name="dram")
 app.add_typer(core, name="core")
+app.add_typer(noc, name="noc")
 
 
 def _version(asked: bool) -> None:

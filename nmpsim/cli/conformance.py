@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from nmpsim.cli.exits import exit_codes
+from nmpsim.cli.options import Numbers
+
+MOST_SEEDS = 1000
 
 DIFFERENT = 1
 """Exit code if anything differs, or a case could not be run."""
@@ -43,6 +46,36 @@ def compare_dram(
             total += 1
             compared += outcome.compared
             failed += not outcome.passed
+        typer.echo(f"{total} cases: {compared} compared, {failed} failed")
+    if failed:
+        raise typer.Exit(DIFFERENT)
+
+
+@conformance.command("noc")
+def compare_noc(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Recorded CSV files, or folders with some at any depth."),
+    ],
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N", help="Most runs of each point of a curve; 24.")] = "24",
+    plain: Annotated[bool, typer.Option("--plain", help="Visit every cycle instead of skipping.")] = False,
+) -> None:
+    """Run recorded networks of BookSim 2 and compare: zero load, delays and batches exactly, curves within bounds.
+
+    Networks and settings that nmpsim does not have are listed as not compared, with the reason.
+    """
+    with exit_codes():
+        from nmpsim.conformance.noc import run_paths
+
+        numbers = Numbers()
+        runs = numbers.read("--seeds", seeds, 1, MOST_SEEDS, "give another number of runs")
+        numbers.refuse()
+        failed = compared = total = 0
+        for outcome in run_paths([Path(path) for path in paths], seeds=runs, plain=plain):
+            typer.echo(outcome.line())
+            total += 1
+            compared += not outcome.skipped
+            failed += bool(outcome.differences)
         typer.echo(f"{total} cases: {compared} compared, {failed} failed")
     if failed:
         raise typer.Exit(DIFFERENT)

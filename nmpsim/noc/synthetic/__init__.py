@@ -1,0 +1,1 @@
+"""Synthetic traffic, and runs of a network on its own."""
