@@ -127,7 +127,7 @@ def test_a_wrong_line_is_told_with_its_number(case, name, number, line, said):
     assert said in result.stderr
 
 
-@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"id,at,op,addr")[:-9]])
+@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"id,at,op,addr")[:-9]], ids=["plain text", "cut off"])
 def test_a_file_that_is_not_compressed_is_told(case, content):
     (case / "requests.csv.gz").write_bytes(content)
     result = call("conformance", "dram", case.parent)
