@@ -39,7 +39,9 @@ from nmpsim.workload import (
     footprint_bytes,
     load_model,
     load_routing,
+    step_faults,
     synthetic_routing,
+    with_form,
 )
 
 MODES = ("skip", "plain")
@@ -67,8 +69,10 @@ def prepare(
     context: int = 1024,
     layers: int | None = None,
     seed: int = 0,
-    routing: str = "uniform",
+    routing: str | Routing = "uniform",
     first_tier: int = 0,
+    first_layer: int = 0,
+    attention: str = "",
 ) -> Job:
     """Load, schedule, encode and check.
 
@@ -83,13 +87,17 @@ def prepare(
     context : int
         Tokens of each sequence, the new one counted.
     layers : int, optional
-        Layers to simulate; default all.
+        Number of layers to simulate; default all from ``first_layer`` on.
     seed : int
         Seed of the synthetic router and of the new tokens.
-    routing : str
-        ``uniform``, ``zipf`` or the path of a routing file (MoE models only).
+    routing : str or Routing
+        ``uniform``, ``zipf`` or the path of a routing file, or a routing (MoE models only).
     first_tier : int
         Tier at which placement starts.
+    first_layer : int
+        First layer to simulate.
+    attention : str
+        Form of latent attention, ``absorbed`` or ``expanded``; empty for the default, or a model without.
 
     Returns
     -------
@@ -102,13 +110,19 @@ def prepare(
     """
     spec = chip if isinstance(chip, ChipSpec) else load_chip(chip)
     loaded = model if isinstance(model, Model) else load_model(model)
+    if attention:
+        loaded = with_form(loaded, attention)
     params = resolve(spec)
     if not 0 <= first_tier < params.dram.tiers:
         fault = Fault("first tier", str(first_tier), f"0 to {params.dram.tiers - 1}", "choose a tier of the chip")
         raise SpecError("no such tier", [fault])
-    chosen = _routing(loaded, routing, batch, layers, seed)
-    graph = decode_step(loaded, batch, context, layers, chosen)
-    _check_capacity(loaded, params, batch, context, graph.layers)
+    faults = step_faults(loaded, batch, context, 1 if layers is None else layers, first_layer)
+    if faults:
+        raise WorkloadError(f"{loaded.name}: no such decode step", faults)
+    depth = None if layers is None else first_layer + layers
+    chosen = _routing(loaded, routing, batch, depth, seed, first_layer)
+    graph = decode_step(loaded, batch, context, layers, chosen, first_layer)
+    _check_capacity(loaded, params, batch, context, graph)
     dataflows = tuple(spec.core.array.dataflows) if spec.core.array is not None else ()
     schedule = plain_schedule(graph, params, dataflows, first_row=first_tier * params.dram.rows_per_tier)
     generator = np.random.Generator(np.random.PCG64(seed))
@@ -120,13 +134,21 @@ def prepare(
         "context": context,
         "layers": graph.layers,
         "seed": seed,
-        "routing": routing if loaded.is_moe else "",
+        "routing": (routing.origin if isinstance(routing, Routing) else routing) if loaded.is_moe else "",
         "first_tier": first_tier,
     }
+    if first_layer:
+        options["first_layer"] = first_layer
+    if loaded.latent is not None:
+        options["attention"] = loaded.latent.form
     return Job(loaded, spec, params, graph, schedule, program, options)
 
 
-def _routing(model: Model, routing: str, batch: int, layers: int | None, seed: int) -> Routing | None:
+def _routing(
+    model: Model, routing: str | Routing, batch: int, layers: int | None, seed: int, first_layer: int
+) -> Routing | None:
+    if isinstance(routing, Routing):
+        return routing
     if not model.is_moe:
         if routing != "uniform":
             fault = Fault("routing", routing, "nothing for a dense model", "leave out --routing")
@@ -134,22 +156,23 @@ def _routing(model: Model, routing: str, batch: int, layers: int | None, seed: i
         return None
     if routing in ("uniform", "zipf"):
         return synthetic_routing(model, batch, layers, distribution=routing, seed=seed)
-    return load_routing(routing, model, batch, layers)
+    return load_routing(routing, model, batch, layers, first_layer)
 
 
-def _check_capacity(model: Model, params: MachineParams, batch: int, context: int, layers: int) -> None:
+def _check_capacity(model: Model, params: MachineParams, batch: int, context: int, graph: OperatorGraph) -> None:
     """Refuse a model that cannot fit, before anything is placed."""
-    dram = params.dram
+    dram, layers, first = params.dram, graph.layers, graph.first_layer
     have = dram.rows * dram.banks * dram.columns * dram.column_bytes * params.pus
-    need = footprint_bytes(model, batch, context, layers)
+    need = footprint_bytes(model, batch, context, layers, first)
     if need > have:
-        per_layer = max(1, footprint_bytes(model, batch, context, 2) - footprint_bytes(model, batch, context, 1))
-        fit = max(0, int((have - (need - layers * per_layer)) // per_layer))
+        sizes = [footprint_bytes(model, batch, context, number, first) for number in range(1, layers + 1)]
+        fit = sum(size <= have for size in sizes)
+        more = f"{(need - have) / 1e9:.2f} GB too much: "
         fault = Fault(
             "model",
             f"{need / 1e9:.2f} GB ({model.name}, {layers} layers, batch {batch}, context {context})",
             f"at most {have / 1e9:.2f} GB on chip {params.name}",
-            f"simulate fewer layers: --layers {fit} fits" if fit else "use a smaller batch or context",
+            more + (f"simulate fewer layers: --layers {fit} fits" if fit else "use a smaller batch or context"),
         )
         raise WorkloadError("the model does not fit into the stack", [fault])
 
@@ -162,8 +185,10 @@ def simulate(
     context: int = 1024,
     layers: int | None = None,
     seed: int = 0,
-    routing: str = "uniform",
+    routing: str | Routing = "uniform",
     first_tier: int = 0,
+    first_layer: int = 0,
+    attention: str = "",
     mode: str = "skip",
     trace: str = "operators",
     progress: Progress | None = None,
@@ -173,7 +198,7 @@ def simulate(
 
     Parameters
     ----------
-    model, chip, batch, context, layers, seed, routing, first_tier
+    model, chip, batch, context, layers, seed, routing, first_tier, first_layer, attention
         As for `prepare`.
     mode : str
         ``skip`` jumps over cycles in which nothing changes, ``plain`` steps every one; the results are the same.
@@ -200,7 +225,16 @@ def simulate(
     if trace not in TRACES:
         raise SpecError("no such trace level", [Fault("trace", trace, " or ".join(TRACES), "choose one of them")])
     job = prepare(
-        model, chip, batch=batch, context=context, layers=layers, seed=seed, routing=routing, first_tier=first_tier
+        model,
+        chip,
+        batch=batch,
+        context=context,
+        layers=layers,
+        seed=seed,
+        routing=routing,
+        first_tier=first_tier,
+        first_layer=first_layer,
+        attention=attention,
     )
     return run_job(job, mode=mode, trace=trace, progress=progress, limit_cycles=limit_cycles)
 
@@ -382,7 +416,9 @@ def _intervals(simulation: Simulation, program: Program) -> tuple[Interval, ...]
 
 
 def _provenance(job: Job, mode: str) -> dict[str, object]:
+    experts = job.graph.distinct_experts
     return {
+        **({"distinct_experts": {str(layer): count for layer, count in experts.items()}} if experts else {}),
         "nmpsim": metadata.version("nmpsim") if _installed() else "source tree",
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -25,7 +25,7 @@ ContextOption = Annotated[
     str, typer.Option("--context", metavar="TOKENS", help="Tokens of each sequence, the new one counted.")
 ]
 LayersOption = Annotated[
-    str | None, typer.Option("--layers", metavar="N", help="The first layers only; all by default.")
+    str | None, typer.Option("--layers", metavar="N", help="Number of layers; all from the first one on by default.")
 ]
 SeedOption = Annotated[str, typer.Option("--seed", metavar="N", help="Seed of the router and of the new tokens.")]
 RoutingOption = Annotated[
@@ -36,6 +36,13 @@ RoutingOption = Annotated[
 ]
 FirstTierOption = Annotated[
     str, typer.Option("--first-tier", metavar="TIER", help="Tier of the DRAM at which placement starts.")
+]
+FirstLayerOption = Annotated[
+    str, typer.Option("--first-layer", metavar="LAYER", help="First layer to simulate; counted from 0.")
+]
+AttentionOption = Annotated[
+    str | None,
+    typer.Option("--attention", metavar="absorbed|expanded", help="Form of latent attention; absorbed by default."),
 ]
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -96,6 +103,9 @@ class Step:
     routing : str or None
         None: not given.
     first_tier : int
+    first_layer : int
+    attention : str or None
+        None: not given.
     """
 
     model: str
@@ -106,6 +116,8 @@ class Step:
     seed: int
     routing: str | None
     first_tier: int
+    first_layer: int = 0
+    attention: str | None = None
 
     def prepare(self) -> Job:
         """Load model and chip; schedule, encode and check.
@@ -130,6 +142,8 @@ class Step:
             layers=self.layers,
             seed=self.seed,
             first_tier=self.first_tier,
+            first_layer=self.first_layer,
+            attention=self.attention or "",
             **given,
         )
 
@@ -145,6 +159,8 @@ def read_step(
     seed: str,
     routing: str | None,
     first_tier: str,
+    first_layer: str = "0",
+    attention: str | None = None,
 ) -> Step:
     """Return the step that options ask for; faults are noted in `numbers`.
 
@@ -152,7 +168,7 @@ def read_step(
     ----------
     numbers : Numbers
         Collects faults.
-    model, chip, batch, context, layers, seed, routing, first_tier : str
+    model, chip, batch, context, layers, seed, routing, first_tier, first_layer, attention : str
         Texts of the options.
     """
     return Step(
@@ -166,4 +182,6 @@ def read_step(
         seed=numbers.read("--seed", seed, 0, LARGEST_SEED, "give another seed"),
         routing=routing,
         first_tier=numbers.read("--first-tier", first_tier, 0, None, "give the number of a tier of the chip"),
+        first_layer=numbers.read("--first-layer", first_layer, 0, None, "give the number of a layer"),
+        attention=attention,
     )

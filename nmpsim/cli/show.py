@@ -9,9 +9,12 @@ import typer
 
 from nmpsim.cli.exits import exit_codes
 from nmpsim.cli.options import (
+    LARGEST_SEED,
+    AttentionOption,
     BatchOption,
     ChipOption,
     ContextOption,
+    FirstLayerOption,
     FirstTierOption,
     LayersOption,
     ModelOption,
@@ -48,6 +51,36 @@ def show_model(names: Names) -> None:
         typer.echo("\n\n".join(describe(load_model(name)) for name in names))
 
 
+@show.command("routing")
+def show_routing(
+    model: ModelOption,
+    batch: BatchOption = "1",
+    layers: LayersOption = None,
+    seed: SeedOption = "0",
+    routing: RoutingOption = None,
+    stacks: Annotated[str, typer.Option("--stacks", metavar="N", help="Stacks that share the experts.")] = "1",
+    placement: Annotated[
+        str, typer.Option("--placement", metavar="blocks|round_robin", help="Which stack holds which expert.")
+    ] = "blocks",
+) -> None:
+    """Print how many distinct experts every layer reads, and how evenly they fall on stacks."""
+    with exit_codes():
+        from nmpsim.workload import describe_routing, load_model, load_routing, synthetic_routing
+
+        numbers = Numbers()
+        size = numbers.read("--batch", batch, 1, None, "give the number of sequences decoded together")
+        depth = None if layers is None else numbers.read("--layers", layers, 1, None, "give a number of layers")
+        start = numbers.read("--seed", seed, 0, LARGEST_SEED, "give another seed")
+        count = numbers.read("--stacks", stacks, 1, None, "give a number of stacks")
+        numbers.refuse()
+        loaded = load_model(model)
+        if routing is None or routing in ("uniform", "zipf"):
+            chosen = synthetic_routing(loaded, size, depth, routing or "uniform", seed=start)
+        else:
+            chosen = load_routing(routing, loaded, size, depth)
+        typer.echo(describe_routing(loaded, chosen, count, placement))
+
+
 @show.command("dram")
 def show_dram(
     names: Annotated[list[str], typer.Argument(metavar="PRESET|PATH...", help="Standards or native presets to show.")],
@@ -79,6 +112,8 @@ def show_schedule(
     seed: SeedOption = "0",
     routing: RoutingOption = None,
     first_tier: FirstTierOption = "0",
+    first_layer: FirstLayerOption = "0",
+    attention: AttentionOption = None,
 ) -> None:
     """Print the plan of every operator that has a choice."""
     with exit_codes():
@@ -93,6 +128,8 @@ def show_schedule(
             seed=seed,
             routing=routing,
             first_tier=first_tier,
+            first_layer=first_layer,
+            attention=attention,
         )
         numbers.refuse()
         typer.echo("\n".join(step.prepare().schedule.lines()))
@@ -108,6 +145,8 @@ def show_program(
     seed: SeedOption = "0",
     routing: RoutingOption = None,
     first_tier: FirstTierOption = "0",
+    first_layer: FirstLayerOption = "0",
+    attention: AttentionOption = None,
     core: Annotated[str, typer.Option("--core", metavar="N", help="Core whose instructions to print.")] = "0",
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="N", help="Instructions to print; all by default.")
@@ -126,6 +165,8 @@ def show_program(
             seed=seed,
             routing=routing,
             first_tier=first_tier,
+            first_layer=first_layer,
+            attention=attention,
         )
         index = numbers.read("--core", core, 0, None, "give the number of a core of the chip")
         most = None if limit is None else numbers.read("--limit", limit, 1, None, "give a number of instructions")

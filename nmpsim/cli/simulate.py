@@ -9,9 +9,11 @@ import typer
 
 from nmpsim.cli.exits import exit_codes
 from nmpsim.cli.options import (
+    AttentionOption,
     BatchOption,
     ChipOption,
     ContextOption,
+    FirstLayerOption,
     FirstTierOption,
     LayersOption,
     ModelOption,
@@ -40,6 +42,8 @@ def simulate(
     seed: SeedOption = "0",
     routing: RoutingOption = None,
     first_tier: FirstTierOption = "0",
+    first_layer: FirstLayerOption = "0",
+    attention: AttentionOption = None,
     mode: Annotated[
         str, typer.Option(metavar="|".join(MODES), help="Skip cycles without change, or step all; same results.")
     ] = "skip",
@@ -67,6 +71,8 @@ def simulate(
             seed=seed,
             routing=routing,
             first_tier=first_tier,
+            first_layer=first_layer,
+            attention=attention,
         )
         limit = None
         if limit_cycles is not None:

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 
 from nmpsim.program.isa import (
     F_ACCUMULATE,
+    F_ALL,
+    F_BIAS,
+    F_NORMALISE,
     F_OUT_FP32,
     F_RESIDUAL,
     V_ADD,
@@ -18,12 +21,20 @@ from nmpsim.program.isa import (
     V_ARGMAX_MERGE,
     V_ATTENTION_OUT,
     V_AXPY,
+    V_BIAS,
     V_COMBINE_PARTS,
     V_COPY,
+    V_GROUP_LIMIT,
+    V_HEAD_NORM,
+    V_LAYER_NORM,
+    V_MOMENTS,
     V_NORM,
+    V_PICK,
     V_REDUCE,
+    V_RELU,
     V_ROPE,
     V_ROUTE,
+    V_SIGMOID,
     V_SOFTMAX,
     V_SUM_SQUARES,
     V_SWIGLU,
@@ -51,10 +62,12 @@ def lane_work(op: int, planes: int, flags: int) -> tuple[Work, ...]:
     more = max(planes - 1, 0)  # additions of planes
     residual = int(bool(flags & F_RESIDUAL))
     rounds = int(not flags & F_OUT_FP32)
+    bias, shares = int(bool(flags & F_BIAS)), int(bool(flags & F_NORMALISE))
+    best: Work = {"add": more, "max": 1}
     table: dict[int, tuple[Work, ...]] = {
         V_SUM_SQUARES: ({"multiply": 1, "add": 1},),
         V_NORM: ({"add": 1}, {"multiply": 1, "add": 1, "rsqrt": 1}, {"multiply": 2, "convert": 1}),
-        V_REDUCE: ({"add": more + residual, "convert": rounds},),
+        V_REDUCE: ({"add": more + residual + bias, "convert": rounds},),
         V_ADD: ({"add": 1 + residual, "convert": rounds},),
         V_ROPE: ({"multiply": 2, "add": 1, "convert": 1},),
         V_SOFTMAX: ({"multiply": 1, "max": 1}, {"multiply": 1, "add": 2, "exp": 1, "convert": 1}),
@@ -66,8 +79,26 @@ def lane_work(op: int, planes: int, flags: int) -> tuple[Work, ...]:
         V_SWIGLU: ({"add": more, "exp": 1}, {"add": more + 1, "reciprocal": 1, "multiply": 2, "convert": 1}),
         V_COPY: ({},),
         V_AXPY: ({"multiply": 1, "add": int(bool(flags & F_ACCUMULATE))},),
-        V_ROUTE: ({"add": more, "max": 1}, {"add": 2, "exp": 1, "multiply": 1}),
+        V_ROUTE: (best, {"add": 2, "exp": 1, "multiply": 1}),
         V_ARGMAX: ({"add": more, "max": 1}, {"max": 1}),
         V_ARGMAX_MERGE: ({"max": 1}, {}),
+        V_MOMENTS: ({"add": 1}, {"multiply": 1, "add": 1}),
+        V_LAYER_NORM: (
+            {"add": 1},
+            {"multiply": 3, "add": 2, "max": 1, "rsqrt": 1},
+            {"add": 2, "multiply": 2, "convert": 1},
+        ),
+        V_HEAD_NORM: (
+            {"multiply": 1, "add": 1},
+            {"multiply": 1, "add": 1, "rsqrt": 1},
+            {"multiply": 2, "convert": 1},
+        ),
+        V_RELU: ({"add": more + bias, "max": 1, "convert": 1},),
+        V_BIAS: ({"add": 1, "convert": 1},),
+        V_SIGMOID: ({"add": more, "exp": 1}, {"add": 1, "reciprocal": 1}),
+        V_GROUP_LIMIT: ({"add": 1, "max": 2}, {"add": 1, "max": 1}, {"add": 1}),
+        V_PICK: ({"max": 1}, {"add": shares, "reciprocal": shares, "multiply": 1 + shares}),
     }
+    if op == V_ROUTE and flags & F_ALL:
+        return best, {"add": more + 2, "exp": 1}, {"reciprocal": 1, "multiply": 1}
     return table[op]

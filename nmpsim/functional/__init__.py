@@ -13,7 +13,8 @@ from nmpsim.functional.interpreter import FunctionalResult, pairs, run
 from nmpsim.functional.outcome import machine_step
 from nmpsim.functional.propagation import compare_step, step_bounds
 from nmpsim.functional.records import Execution
-from nmpsim.functional.reference import random_tensors, reference_step, rope_table, split_qkv
+from nmpsim.functional.reference import reference_step, split_qkv
+from nmpsim.functional.tensors import random_tensors, rope_table
 from nmpsim.functional.tolerance import OperatorCheck, check_operators
 
 __all__ = [

@@ -6,12 +6,12 @@ Tensors are arrays by name, FP16 unless said otherwise:
 name                         shape           content
 ===========================  ==============  ====================================================================
 ``embedding``                V, D
-``layers.L.norm1``           D or 1, D       gain of the norm before the attention
+``layers.L.norm1``           D or 1, D       norm before the attention: gain; LayerNorm: 2, D, gain and bias
 ``layers.L.qkv``             D, (H + 2G)E    columns: queries, keys, values
 ``layers.L.k.B.G``           S, E            keys of sequence B, key/value head G; indexed [n, k] by a tile
 ``layers.L.v.B.G``           S, E            values; indexed [k, n]
 ``layers.L.attn_out``        HE, D
-``layers.L.norm2``           D or 1, D       gain of the norm before the feed-forward network
+``layers.L.norm2``           D or 1, D       the same before the feed-forward network
 ``layers.L.gate_up``         D, 2F           columns: gate, up
 ``layers.L.down``            F, D
 ``layers.L.router``          D, experts
@@ -19,6 +19,17 @@ name                         shape           content
 ``final_norm``               D or 1, D
 ``lm_head``                  D, V            also where it is tied to the embedding
 ``rope``                     E or 1, E       FP32: cosines of the new position [E/2], then sines [E/2]
+``positions``                P + 2, D        learned positions; row context + 1 is that of the new token
+``layers.L.*_bias``          n or 1, n       ``qkv_bias``, ``attn_out_bias``, ``up_bias``, ``down_bias``
+``layers.L.q_norm, .k_norm`` 1, n            gains of queries and keys, or of the latents (``kv_norm``)
+``layers.L.latent``          D, R            columns: latent of queries, of keys and values, rotated part of the key
+``layers.L.q_up``            q_rank, HE      per head: columns without, then with rotation
+``layers.L.kv_up``           kv_rank, n      per head: columns of the key without rotation, then of the value
+``layers.L.absorb``          H nope, kv_rank rows: head after head; the key projection transposed
+``layers.L.value_up``        H kv_rank, v    rows: head after head
+``layers.L.router_bias``     1, experts      FP32: correction of the scores
+``layers.L.shared.*``                        ``gate_up`` and ``down`` of the shared expert
+``layers.L.up``              D, F            projection of a network without gate
 ===========================  ==============  ====================================================================
 
 A tile indexes a tensor as [k, n]: `k_start` and `segments` count its rows and columns; keys are stored transposed.
@@ -154,11 +165,14 @@ def piece_beats(image: BeatImage, tensor: NDArray[np.floating], dram: DramParams
     """Whole beats of a piece of one row of a tensor, padded with zeros; shape (beat, column_bytes)."""
     dtype = FP32 if image.fp32 else FP16
     matrix = np.atleast_2d(tensor)
-    end = image.start + image.length
-    if not (0 <= image.index < matrix.shape[0] and 0 <= image.start <= end <= matrix.shape[1]):
-        got = f"row {image.index}, elements {image.start}..{end}"
-        raise illegal(where, got, f"rows x columns {matrix.shape[0]} x {matrix.shape[1]}", "correct the image")
-    raw = np.ascontiguousarray(matrix[image.index, image.start : end].astype(dtype)).view(np.uint8)
+    parts = []
+    for start, length in ((image.start, image.length), *image.more):
+        end = start + length
+        if not (0 <= image.index < matrix.shape[0] and 0 <= start <= end <= matrix.shape[1]):
+            got = f"row {image.index}, elements {start}..{end}"
+            raise illegal(where, got, f"rows x columns {matrix.shape[0]} x {matrix.shape[1]}", "correct the image")
+        parts.append(matrix[image.index, start:end].astype(dtype))
+    raw = np.concatenate(parts).view(np.uint8)
     whole = np.zeros(image.beats * dram.column_bytes, np.uint8)
     if len(raw) > len(whole):
         raise illegal(where, f"{len(raw)} B in {image.beats} beats", f"{len(whole)} B", "correct the image")

@@ -20,7 +20,10 @@ from nmpsim.functional.product import tree_sum
 from nmpsim.program.isa import (
     F_A_FP32,
     F_ACCUMULATE,
+    F_ALL,
+    F_BIAS,
     F_FIRST,
+    F_NORMALISE,
     F_OUT_FP32,
     F_RESIDUAL,
     V_ADD,
@@ -28,12 +31,20 @@ from nmpsim.program.isa import (
     V_ARGMAX_MERGE,
     V_ATTENTION_OUT,
     V_AXPY,
+    V_BIAS,
     V_COMBINE_PARTS,
     V_COPY,
+    V_GROUP_LIMIT,
+    V_HEAD_NORM,
+    V_LAYER_NORM,
+    V_MOMENTS,
     V_NORM,
+    V_PICK,
     V_REDUCE,
+    V_RELU,
     V_ROPE,
     V_ROUTE,
+    V_SIGMOID,
     V_SOFTMAX,
     V_SUM_SQUARES,
     V_SWIGLU,
@@ -103,6 +114,12 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
             raise illegal(buffer.where, got, f"0..{len(tables)}", "correct the table offset")
         return tables[ins.table : ins.table + length]
 
+    def real(place: int) -> NDArray[Any]:
+        return integers(place + 1)[place:].astype(np.uint32).view(FP32)
+
+    def bias() -> Arrays:
+        return {"bias": vector(ins.b, n, FP16)} if ins.flags & F_BIAS else {}
+
     element = FP32 if ins.flags & F_A_FP32 else FP16
     if op == V_SUM_SQUARES:
         return {"x": matrix(ins.a, ins.a_ld, FP16)}
@@ -112,7 +129,7 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
         return {"x": matrix(ins.a, ins.a_ld, FP16), "gain": gain, "squares": squares, "eps": eps}
     if op == V_REDUCE:
         residual = {"residual": matrix(ins.c, ins.c_ld, FP16)} if ins.flags & F_RESIDUAL else {}
-        return {"planes": planes(ins.a, ins.a_ld), **residual}
+        return {"planes": planes(ins.a, ins.a_ld), **residual, **bias()}
     if op == V_ADD:
         residual = {"residual": matrix(ins.c, ins.c_ld, FP16)} if ins.flags & F_RESIDUAL else {}
         return {"x": matrix(ins.a, ins.a_ld, FP32), "y": matrix(ins.b, ins.b_ld, FP32), **residual}
@@ -141,10 +158,7 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
         weight = buffer.read(ins.b, m, 1, ins.b_ld, FP32)[:, 0]
         return {"x": matrix(ins.a, ins.a_ld, element), "weight": weight, **before}
     if op == V_ROUTE:
-        chosen = integers(m * ins.imm).reshape(m, ins.imm)
-        if chosen.min() < 0 or chosen.max() >= n:
-            got = f"experts {chosen.min()}..{chosen.max()}"
-            raise illegal(buffer.where, got, f"0..{n - 1}", "correct the table")
+        chosen = _chosen(integers(m * ins.imm).reshape(m, ins.imm), n, buffer)
         return {"planes": planes(ins.a, ins.a_ld), "chosen": chosen}
     if op == V_ARGMAX:
         found: Arrays = {"planes": planes(ins.a, ins.a_ld), "first": np.array([ins.imm])}
@@ -154,7 +168,48 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
     if op == V_ARGMAX_MERGE:
         read = [pairs(ins.a + p * ins.plane_ld) for p in range(count)]
         return {"values": np.stack([r[0] for r in read]), "indices": np.stack([r[1] for r in read])}
+    if op == V_MOMENTS:
+        return {"x": matrix(ins.a, ins.a_ld, FP16)}
+    if op == V_LAYER_NORM:
+        moments = np.stack([vector(ins.c + p * ins.plane_ld, 2 * m).reshape(2, m) for p in range(count)])
+        gain, shift, eps = vector(ins.b, n, FP16), vector(ins.b + ins.b_ld, n, FP16), real(0)
+        return {"x": matrix(ins.a, ins.a_ld, FP16), "gain": gain, "shift": shift, "moments": moments, "eps": eps}
+    if op == V_HEAD_NORM:
+        if ins.imm < 1 or n % ins.imm:
+            got = f"heads of {ins.imm} in {n} columns"
+            raise illegal(buffer.where, got, "heads of a width that divides n", "correct imm or n")
+        return {"x": matrix(ins.a, ins.a_ld, FP16), "gain": vector(ins.b, ins.imm, FP16), "eps": real(0)}
+    if op == V_RELU:
+        return {"planes": planes(ins.a, ins.a_ld), **bias()}
+    if op == V_BIAS:
+        return {"x": matrix(ins.a, ins.a_ld, FP16), "bias": vector(ins.b, n, FP16)}
+    if op == V_SIGMOID:
+        return {"planes": planes(ins.a, ins.a_ld)}
+    if op == V_GROUP_LIMIT:
+        kept = integers(1)
+        if ins.imm < 1 or n % ins.imm or n // ins.imm < 2 or not 1 <= kept[0] <= ins.imm:
+            got = f"{kept[0]} of {ins.imm} groups of {n} experts"
+            raise illegal(buffer.where, got, "equal groups of 2 or more, and 1 or more of them", "correct imm or table")
+        return {"x": matrix(ins.a, ins.a_ld, FP32), "correction": vector(ins.b, n), "kept": kept}
+    if op == V_PICK:
+        chosen = _chosen(integers(m * ins.imm).reshape(m, ins.imm), n, buffer)
+        scores, ranked = matrix(ins.a, ins.a_ld, FP32), matrix(ins.c, ins.c_ld, FP32)
+        return {"x": scores, "ranked": ranked, "chosen": chosen, "scale": real(m * ins.imm)}
     raise InternalError(f"operation code {op} is no vector operation")
+
+
+def _chosen(chosen: NDArray[np.int64], experts: int, buffer: Buffer) -> NDArray[np.int64]:
+    """Return a table of experts.
+
+    Raises
+    ------
+    IllegalScheduleError
+        If one is out of range.
+    """
+    if chosen.min() < 0 or chosen.max() >= experts:
+        got = f"experts {chosen.min()}..{chosen.max()}"
+        raise illegal(buffer.where, got, f"0..{experts - 1}", "correct the table")
+    return chosen
 
 
 def results(ins: SimpleNamespace, outputs: Arrays) -> list[Write]:
@@ -162,8 +217,8 @@ def results(ins: SimpleNamespace, outputs: Arrays) -> list[Write]:
     if "values" in outputs:
         bits = outputs["values"].astype(FP32).view(INT32)
         return [Write(ins.out, 8, np.stack([bits, outputs["indices"].astype(INT32)], axis=1))]
-    if ins.op == V_SUM_SQUARES:
-        return [Write(ins.out, 0, outputs["out"][None])]
+    if ins.op in (V_SUM_SQUARES, V_MOMENTS):
+        return [Write(ins.out, 0, outputs["out"].reshape(1, -1))]
     writes = [Write(ins.out, ins.out_ld, outputs["out"])]
     if "maxima" in outputs:
         statistics = np.concatenate([outputs["maxima"], outputs["sums"]])
@@ -217,7 +272,13 @@ def _norm(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
 
 
 def _reduce(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
-    return _with_residual(ins, inputs, add_planes(inputs["planes"]))
+    return _with_residual(ins, inputs, _biased(inputs))
+
+
+def _biased(inputs: Arrays) -> Floats:
+    """Sum of the planes, and the bias if there is one."""
+    total = add_planes(inputs["planes"])
+    return total + inputs["bias"].astype(FP32) if "bias" in inputs else total
 
 
 def _add(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
@@ -274,10 +335,63 @@ def _axpy(_: SimpleNamespace, inputs: Arrays) -> Arrays:
     return {"out": product + inputs["before"].astype(FP32) if "before" in inputs else product}
 
 
-def _route(_: SimpleNamespace, inputs: Arrays) -> Arrays:
-    logits = np.take_along_axis(add_planes(inputs["planes"]), inputs["chosen"].astype(np.int64), axis=1)
+def _route(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+    chosen = inputs["chosen"].astype(np.int64)
+    logits = add_planes(inputs["planes"])
+    if not ins.flags & F_ALL:
+        logits = np.take_along_axis(logits, chosen, axis=1)
     weights = exponential(logits - logits.max(axis=1)[:, None])
-    return {"out": weights / tree_sum(weights, 1)[:, None]}
+    weights = weights / tree_sum(weights, 1)[:, None]
+    return {"out": np.take_along_axis(weights, chosen, axis=1) if ins.flags & F_ALL else weights}
+
+
+def _moments(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+    x = inputs["x"].astype(FP32)
+    return {"out": np.stack([tree_sum(x, 1), tree_sum(x * x, 1)])}
+
+
+def _layer_norm(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+    mean, square = add_planes(inputs["moments"]) / np.float32(ins.imm)
+    root = np.sqrt(np.maximum(square - mean * mean, np.float32(0)) + inputs["eps"].astype(FP32))
+    scaled = (inputs["x"].astype(FP32) - mean[:, None]) * inputs["gain"].astype(FP32)
+    return {"out": (scaled / root[:, None] + inputs["shift"].astype(FP32)).astype(FP16)}
+
+
+def _head_norm(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+    heads = inputs["x"].astype(FP32).reshape(ins.m, -1, ins.imm)
+    mean = tree_sum(heads * heads, 2) / np.float32(ins.imm)
+    root = np.sqrt(mean + inputs["eps"].astype(FP32))
+    scaled = heads * inputs["gain"].astype(FP32)
+    return {"out": (scaled / root[:, :, None]).reshape(ins.m, ins.n).astype(FP16)}
+
+
+def _relu(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+    return {"out": np.maximum(_biased(inputs), np.float32(0)).astype(FP16)}
+
+
+def _bias(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+    return {"out": (inputs["x"].astype(FP32) + inputs["bias"].astype(FP32)).astype(FP16)}
+
+
+def _sigmoid(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+    return {"out": np.float32(1) / (np.float32(1) + exponential(-add_planes(inputs["planes"])))}
+
+
+def _group_limit(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+    corrected = inputs["x"].astype(FP32) + inputs["correction"].astype(FP32)
+    groups = corrected.reshape(ins.m, ins.imm, -1)
+    best = np.sort(groups, axis=2)[:, :, -2:]
+    order = np.argsort(-(best[:, :, 0] + best[:, :, 1]), axis=1, kind="stable")[:, : int(inputs["kept"][0])]
+    kept = np.zeros((ins.m, ins.imm, 1), bool)
+    np.put_along_axis(kept, order[:, :, None], True, axis=1)
+    return {"out": np.where(kept, groups, np.float32(-np.inf)).reshape(ins.m, ins.n)}
+
+
+def _pick(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+    weights = np.take_along_axis(inputs["x"].astype(FP32), inputs["chosen"].astype(np.int64), axis=1)
+    if ins.flags & F_NORMALISE:
+        weights = weights / tree_sum(weights, 1)[:, None]
+    return {"out": weights * inputs["scale"].astype(FP32)}
 
 
 def _argmax(_: SimpleNamespace, inputs: Arrays) -> Arrays:
@@ -318,6 +432,14 @@ _OPERATIONS: dict[int, Callable[[SimpleNamespace, Arrays], Arrays]] = {
     V_ROUTE: _route,
     V_ARGMAX: _argmax,
     V_ARGMAX_MERGE: _argmax_merge,
+    V_MOMENTS: _moments,
+    V_LAYER_NORM: _layer_norm,
+    V_HEAD_NORM: _head_norm,
+    V_RELU: _relu,
+    V_BIAS: _bias,
+    V_SIGMOID: _sigmoid,
+    V_GROUP_LIMIT: _group_limit,
+    V_PICK: _pick,
 }
 
 __all__ = ["Write", "add_planes", "evaluate", "exponential", "operands", "results"]

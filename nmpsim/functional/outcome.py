@@ -16,7 +16,7 @@ from nmpsim.workload import Model
 
 
 def machine_step(
-    result: FunctionalResult, model: Model, batch: int, layers: int, tokens: str = "tokens"
+    result: FunctionalResult, model: Model, batch: int, layers: int, tokens: str = "tokens", first_layer: int = 0
 ) -> dict[str, NDArray[Any]]:
     """Collect what `compare_step` takes: appended keys and values, logits, tokens.
 
@@ -30,11 +30,14 @@ def machine_step(
         Of the step.
     tokens : str
         Name of the program's result with (value, index) of the best logits.
+    first_layer : int
+        First of the layers.
 
     Returns
     -------
     dict of ndarray
-        ``layerL.new_k``, ``layerL.new_v`` (B, G, E) from the DRAM at the end, ``lm_head`` (B, V) from the operands of
+        ``layerL.new_k``, ``layerL.new_v`` (B, G, columns) from the DRAM at the end,
+        ``lm_head`` (B, V) from the operands of
         the argmax instructions, ``sampling`` (B,) from the buffer at the end.
 
     Raises
@@ -44,20 +47,22 @@ def machine_step(
     """
     found: dict[str, NDArray[Any]] = {"sampling": pairs(result.results[tokens])[1]}
     times: dict[str, NDArray[np.int64]] = {}
-    shape = (batch, model.kv_heads, model.head_dim)
-    for name in (f"layer{layer}.new_{part}" for layer in range(layers) for part in "kv"):
-        found[name], times[name] = np.zeros(shape, np.float16), np.zeros(shape, np.int64)
+    for part, columns in (("k", model.key_dim), ("v", model.value_dim)):
+        shape = (batch, model.kv_heads, columns)
+        for layer in range(first_layer, first_layer + layers):
+            name = f"layer{layer}.new_{part}"
+            found[name], times[name] = np.zeros(shape, np.float16), np.zeros(shape, np.int64)
     for image, values in written_pieces(result.program, result.dram):
-        _, layer, part, b, g = image.tensor.split(".")
-        name, where = f"layer{layer}.new_{part}", (int(b), int(g), slice(image.start, image.start + image.length))
+        _, number, part, b, g = image.tensor.split(".")
+        name, where = f"layer{number}.new_{part}", (int(b), int(g), slice(image.start, image.start + image.length))
         found[name][where] = values
         times[name][where] += 1
     logits, seen = np.zeros((batch, model.vocab)), np.zeros((batch, model.vocab), np.int64)
     for execution in result.executions:
         if execution.ins.op == V_ARGMAX:
-            columns = slice(execution.ins.imm, execution.ins.imm + execution.ins.n)
-            logits[:, columns] = add_planes(execution.inputs["planes"])
-            seen[:, columns] += 1
+            span = slice(execution.ins.imm, execution.ins.imm + execution.ins.n)
+            logits[:, span] = add_planes(execution.inputs["planes"])
+            seen[:, span] += 1
     found["lm_head"], times["lm_head"] = logits, seen
     faults = []
     for name, counts in times.items():

@@ -119,8 +119,10 @@ def multiply(a: NDArray[np.float16], b: NDArray[np.float16], tile: Tile, core: C
 
 
 def tree_sum(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Sum of one axis by a tree that adds neighbours, level by level; an odd last one goes up unchanged."""
+    """Sum of one axis by a tree that adds neighbours, level by level; an odd last one goes up; 0 of nothing."""
     level: NDArray[np.float32] = np.moveaxis(values, axis, 0)
+    if not len(level):
+        return np.zeros(level.shape[1:], np.float32)
     while len(level) > 1:
         pairs = level[0 : len(level) - 1 : 2] + level[1::2]
         level = np.concatenate([pairs, level[-1:]]) if len(level) % 2 else pairs

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, WorkloadError
 from nmpsim.functional.image import Tensors
-from nmpsim.functional.reference import Reals, Step, caches, split_qkv
+from nmpsim.functional.reference import Reals, Step, caches
 from nmpsim.functional.tolerance import gamma
-from nmpsim.workload import Model, Routing
+from nmpsim.workload import ABSORBED, LAYER_NORM, PER_HEAD, RELU, SIGMOID, Model, Routing
 
 CHANCE = 1e-9
 """Chance that a correct machine lies outside the bound of any result."""
@@ -53,6 +53,7 @@ def step_bounds(
     reference: Step,
     routing: Routing | None = None,
     layers: int | None = None,
+    first_layer: int = 0,
 ) -> dict[str, Reals]:
     """Bound the distance of a correct machine from the reference.
 
@@ -67,7 +68,9 @@ def step_bounds(
     routing : Routing, optional
         Experts of each token; needed for a mixture of experts.
     layers : int, optional
-        The first layers only.
+        Number of layers; all from ``first_layer`` on by default.
+    first_layer : int
+        First of them.
 
     Returns
     -------
@@ -80,7 +83,8 @@ def step_bounds(
     WorkloadError
         If errors can grow so far that the propagation does not hold.
     """
-    depth = model.layers if layers is None else layers
+    depth = model.layers - first_layer if layers is None else layers
+    numbers = range(first_layer, first_layer + depth)
     total = sum(values.size for values in reference.values())
     factor = np.sqrt(2 * np.log(2 * total / CHANCE))
     bounds = {
@@ -89,7 +93,7 @@ def step_bounds(
         if not name.endswith("softmax") and name != "sampling"
     }
     for sequence in range(len(reference["embedding"])):
-        _Sequence(model, tensors, reference, routing, sequence, factor, bounds).step(depth)
+        _Sequence(model, tensors, reference, routing, sequence, factor, bounds).step(numbers)
     return bounds
 
 
@@ -147,76 +151,181 @@ class _Sequence:
         self.sequence, self.factor, self.bounds = sequence, SECOND_ORDER * factor, bounds
         self.width = 0
 
-    def step(self, depth: int) -> None:
+    def step(self, layers: range) -> None:
         """Carry the errors through a step (changes `bounds`)."""
         x = np.zeros((self.model.hidden, 0))  # rows of the embedding are copied
-        for layer in range(depth):
+        last = "embedding"
+        if self.model.learned_positions:
+            last = "position"
+            x = self.half(x, last)
+        for layer in layers:
             name, prefix = f"layer{layer}", f"layers.{layer}"
-            value = self.value("embedding" if layer == 0 else f"layer{layer - 1}.ffn_residual")
-            normed = self.norm(x, value, f"{prefix}.norm1", f"{name}.attn_norm")
-            out = self.attention(normed, name, prefix)
-            out = self.project(out, self.value(f"{name}.value"), self.weight(f"{prefix}.attn_out"))
+            normed = self.norm(x, self.value(last), f"{prefix}.norm1", f"{name}.attn_norm")
+            attend = self.attention if self.model.latent is None else self.latent_attention
+            out = attend(normed, name, prefix)
+            entry = f"{name}.value_up" if f"{name}.value_up" in self.reference else f"{name}.value"
+            out = self.project(out, self.value(entry), self.weight(f"{prefix}.attn_out"))
             x = self.half(self.total(x, out), f"{name}.attn_residual")
             normed = self.norm(x, self.value(f"{name}.attn_residual"), f"{prefix}.norm2", f"{name}.ffn_norm")
-            if self.model.is_moe:
+            if self.model.has_experts(layer):
                 out = self.experts(normed, layer)
             else:
-                entry = self.value(f"{name}.ffn_norm")
-                active = self.swiglu(normed, entry, f"{prefix}.gate_up", f"{name}.activation", self.sequence)
+                entry_value = self.value(f"{name}.ffn_norm")
+                activate = self.relu if self.model.network == RELU else self.swiglu
+                up = "up" if self.model.network == RELU else "gate_up"
+                active = activate(normed, entry_value, f"{prefix}.{up}", f"{name}.activation", self.sequence)
                 out = self.project(active, self.value(f"{name}.activation"), self.weight(f"{prefix}.down"))
-            x = self.half(self.total(x, out), f"{name}.ffn_residual")
+            last = f"{name}.ffn_residual"
+            x = self.half(self.total(x, out), last)
             triangle: Reals = np.linalg.qr(x.T).R
             x = triangle.T
             self.width = x.shape[1]
-        last = self.value(f"layer{depth - 1}.ffn_residual")
-        normed = self.norm(x, last, "final_norm", "final_norm")
+        normed = self.norm(x, self.value(last), "final_norm", "final_norm")
         self.note("lm_head", self.project(normed, self.value("final_norm"), self.weight("lm_head")))
 
     def norm(self, x: Reals, value: Reals, gain: str, name: str) -> Reals:
-        """Carry errors through an RMSNorm."""
+        """Carry errors through a norm of the model's kind, and its rounding."""
+        return self.half(self.normed(x, value, self.weight(gain), name, layered=self.model.norm == LAYER_NORM), name)
+
+    def normed(self, x: Reals, value: Reals, gain: Reals, name: str, *, layered: bool = False) -> Reals:
+        """Carry errors through a norm.  A LayerNorm takes the mean away first."""
+        raw = value
+        if layered:
+            value = value - value.mean()
+            x = x - x.mean(axis=0, keepdims=True)
         root = np.sqrt((value**2).mean() + self.model.rms_eps)
         self.require(self.factor * np.sqrt((x**2).sum(axis=1)).max(initial=0.0) / root, name)
         along = value @ x / (len(value) * root**3)
-        turned = self.weight(gain).reshape(-1, 1) * (x / root - np.outer(value, along))
-        return self.half(turned, name)
+        row = gain[0] if layered else gain.reshape(-1)
+        turned: Reals = row[:, None] * (x / root - np.outer(value, along))
+        if layered:  # the variance is the difference of two sums, each with its own error
+            size = gamma(len(value) + EXTRA_TERMS) * ((raw**2).mean() + raw.mean() ** 2) / root**2
+            turned = self.source(turned, size * abs(row * value / root))
+        return turned
 
     def attention(self, normed: Reals, name: str, prefix: str) -> Reals:
         """Carry errors from the norm to the attention output."""
-        model, b = self.model, self.sequence
-        group, head = model.heads // model.kv_heads, model.head_dim
+        model = self.model
+        head, keys = model.head_dim, model.kv_heads * model.head_dim
         qkv = self.project(normed, self.value(f"{name}.attn_norm"), self.weight(f"{prefix}.qkv"))
         qkv = self.half(qkv, f"{name}.qkv")
-        turned = self.half(self.rotate(qkv[: -model.kv_heads * head]), f"{name}.rope")
-        value_errors = self.pad(qkv[-model.kv_heads * head :])
-        rope = self.value(f"{name}.rope").reshape(-1, head)
+        turned = qkv[:-keys]
+        if model.qk_norm:
+            turned = self.half(self.norm_heads(turned, name, prefix), f"{name}.qk_norm")
+        if model.rope_dim:
+            turned = self.half(self.rotate(turned), f"{name}.rope")
+        stored = next(f"{name}.{part}" for part in ("rope", "qk_norm", "qkv") if f"{name}.{part}" in self.reference)
+        value = self.value(stored)[: model.heads * head].reshape(model.heads, head)
+        turned, new = self.pad(turned), self.pad(qkv[-keys:])
+        queries = turned[: model.heads * head].reshape(model.heads, head, -1)
+        new_keys = turned[model.heads * head :].reshape(model.kv_heads, head, -1)
+        return self.cached(name, prefix, value, queries, new_keys, new.reshape(model.kv_heads, head, -1))
+
+    def norm_heads(self, x: Reals, name: str, prefix: str) -> Reals:
+        """Carry errors through the norms of queries and keys."""
+        model, head = self.model, self.model.head_dim
+        value = self.value(f"{name}.qkv")
+        parts, start = [], 0
+        for kind, heads in (("q", model.heads), ("k", model.kv_heads)):
+            step = head if model.qk_norm == PER_HEAD else heads * head
+            gain = self.weight(f"{prefix}.{kind}_norm")
+            for first in range(start, start + heads * head, step):
+                rows = slice(first, first + step)
+                parts.append(self.normed(x[rows], value[rows], gain, f"{name}.qk_norm"))
+            start += heads * head
+        return np.concatenate(parts)
+
+    def latent_attention(self, normed: Reals, name: str, prefix: str) -> Reals:
+        """Carry errors from the norm to the output of latent attention."""
+        model, latent, heads = self.model, self.model.latent, self.model.heads
+        assert latent is not None
+        rows = self.project(normed, self.value(f"{name}.attn_norm"), self.weight(f"{prefix}.latent"))
+        rows = self.half(rows, f"{name}.latent")
+        value = self.value(f"{name}.latent")
+        second = latent.q_rank + latent.kv_rank
+        kept = {}
+        for kind, part in (("q", slice(0, latent.q_rank)), ("kv", slice(latent.q_rank, second))):
+            gain = self.weight(f"{prefix}.{kind}_norm")
+            kept[kind] = self.half(self.normed(rows[part], value[part], gain, name), f"{name}.{kind}_norm")
+        up = self.project(kept["q"], self.value(f"{name}.q_norm"), self.weight(f"{prefix}.q_up"))
+        up = self.half(up, f"{name}.q_up")
+        both = np.concatenate(
+            [
+                up.reshape(heads, model.head_dim, -1)[:, latent.nope :].reshape(heads * latent.rope, -1),
+                self.pad(rows[second:]),
+            ]
+        )
+        turned = self.pad(self.half(self.rotate(both), f"{name}.rope"))
+        turned_value = self.value(f"{name}.rope").reshape(heads + 1, latent.rope)
+        rotated = turned.reshape(heads + 1, latent.rope, -1)
+        plain = self.pad(up).reshape(heads, model.head_dim, -1)[:, : latent.nope]
+        plain_value = self.value(f"{name}.q_up").reshape(heads, model.head_dim)[:, : latent.nope]
+        if latent.form != ABSORBED:
+            new = self.project(kept["kv"], self.value(f"{name}.kv_norm"), self.weight(f"{prefix}.kv_up"))
+            new = self.half(new, f"{name}.kv_up").reshape(heads, latent.nope + latent.value, -1)
+            shared = np.repeat(self.padded(rotated[heads:], new.shape[-1]), heads, axis=0)
+            keys = np.concatenate([new[:, : latent.nope], shared], axis=1)
+            query = np.concatenate([self.padded(part, new.shape[-1]) for part in (plain, rotated[:heads])], axis=1)
+            query_value = np.concatenate([plain_value, turned_value[:heads]], axis=1)
+            return self.cached(name, prefix, query_value, query, keys, new[:, latent.nope :])
+        matrices = self.weight(f"{prefix}.absorb").reshape(heads, latent.nope, latent.kv_rank)
+        absorbed = self.half(self.per_head(plain, plain_value, matrices), f"{name}.absorb")
+        absorbed = absorbed.reshape(heads, latent.kv_rank, -1)
+        size = absorbed.shape[-1]
+        query = np.concatenate([absorbed, self.padded(rotated[:heads], size)], axis=1)
+        query_value = self.value(f"{name}.absorb").reshape(heads, latent.kv_rank)
+        query_value = np.concatenate([query_value, turned_value[:heads]], axis=1)
+        row = self.padded(kept["kv"][None], size)
+        keys = np.concatenate([row, self.padded(rotated[heads:], size)], axis=1)
+        out = self.cached(name, prefix, query_value, query, keys, row)
+        matrices = self.weight(f"{prefix}.value_up").reshape(heads, latent.kv_rank, latent.value)
+        out_value = self.value(f"{name}.value").reshape(heads, latent.kv_rank)
+        result = self.per_head(out.reshape(heads, latent.kv_rank, -1), out_value, matrices)
+        return self.half(result, f"{name}.value_up")
+
+    def per_head(self, x: Reals, value: Reals, weight: Reals) -> Reals:
+        """Carry errors through a product with a matrix of its own for every head; result rows: head after head."""
+        carried = np.einsum("hks,hkn->hns", x, weight).reshape(-1, x.shape[-1])
+        size = gamma(value.shape[1] + EXTRA_TERMS) * np.einsum("hk,hkn->hn", abs(value), abs(weight))
+        return self.source(carried, size.reshape(-1))
+
+    def padded(self, x: Reals, width: int) -> Reals:
+        """Zero effect of sources that came later; the last axis is that of the sources."""
+        return np.concatenate([x, np.zeros((*x.shape[:-1], width - x.shape[-1]))], axis=-1)
+
+    def cached(
+        self, name: str, prefix: str, query_value: Reals, queries: Reals, new_keys: Reals, new_values: Reals
+    ) -> Reals:
+        """Carry errors of queries and new keys and values, shape (head, column, source), to the values."""
+        model, b = self.model, self.sequence
+        group = model.heads // model.kv_heads
         for g in range(model.kv_heads):
-            self.note_part(f"{name}.new_k", turned[(model.heads + g) * head :][:head], g)
-            self.note_part(f"{name}.new_v", value_errors[g * head : (g + 1) * head], g)
-        new_values = split_qkv(model, self.value(f"{name}.qkv")[None])[2][0]
-        keys, values = caches(model, self.tensors, prefix, b, rope[model.heads :], new_values)
+            self.note_part(f"{name}.new_k", new_keys[g], g)
+            self.note_part(f"{name}.new_v", new_values[g], g)
+        new = (self.reference[f"{name}.new_{part}"][b] for part in "kv")
+        keys, values = caches(model, self.tensors, prefix, b, *new)
         out = []
         for h in range(model.heads):
             g = h // group
-            query, key = (turned[i * head : (i + 1) * head] for i in (h, model.heads + g))
-            score = keys[g] @ query
-            score[-1] += rope[h] @ key
-            score = self.source(score, gamma(head + EXTRA_TERMS) * (abs(keys[g]) @ abs(rope[h])))
+            score = keys[g] @ queries[h]
+            score[-1] += query_value[h] @ new_keys[g]
+            terms = keys.shape[-1] + EXTRA_TERMS
+            score = self.source(score, gamma(terms) * (abs(keys[g]) @ abs(query_value[h])))
             self.note_part(f"{name}.score", score, h)
-            exponent = score / np.sqrt(head)
+            exponent = score * model.score_scale
             self.require(self.factor * np.sqrt((exponent**2).sum(axis=1)).max(), f"{name}.score")
             raw = self.reference[f"{name}.softmax"][b, h].astype(np.float64)
             weights = raw / raw.sum()
             result = weights @ values[g]
             carried = (values[g] - result).T * weights @ exponent
-            new = value_errors[g * head : (g + 1) * head]
-            carried = self.total(carried, weights[-1] * new)
+            carried = self.total(carried, weights[-1] * new_values[g])
             rounding = np.maximum(2.0**-10 * raw, 2.0**-24) + gamma(EXTRA_TERMS) * raw
             out.append(self.source_of(carried, (values[g] - result).T * (rounding / raw.sum())))
         return self.half(np.concatenate([self.pad(part) for part in out]), f"{name}.value")
 
     def rotate(self, heads: Reals) -> Reals:
         """Turn the rows of heads by the angles of the position."""
-        half = self.model.head_dim // 2
+        half = self.model.rope_dim // 2
         table = self.weight("rope").reshape(2, half, 1)
         halves = heads.reshape(-1, 2, half, heads.shape[1])
         first, second = halves[:, 0], halves[:, 1]
@@ -232,6 +341,15 @@ class _Sequence:
         half = len(gate)
         return self.half(slope[:, None] * both[:half] + (gate * sigmoid)[:, None] * both[half:], name, row)
 
+    def relu(self, x: Reals, value: Reals, weight: str, name: str, row: int) -> Reals:
+        """Carry errors through the up projection and a ReLU; an entry that may have either sign keeps its error."""
+        up = self.project(x, value, self.weight(weight))
+        entry = value @ self.weight(weight)
+        if f"{weight}_bias" in self.tensors:
+            entry = entry + self.weight(f"{weight}_bias").reshape(-1)
+        reach = self.factor * np.sqrt((up**2).sum(axis=1))
+        return self.half((entry > -reach)[:, None] * up, name, row)
+
     def experts(self, normed: Reals, layer: int) -> Reals:
         """Carry errors through router and experts."""
         assert self.routing is not None
@@ -242,10 +360,15 @@ class _Sequence:
         chosen = list(self.routing.assignment[layer][self.sequence])
         gates = self.value(f"{name}.topk")
         self.require(self.factor * np.sqrt((logits**2).sum(axis=1)).max(), f"{name}.router")
-        own = logits[chosen]
-        weights = self.source(gates[:, None] * (own - gates @ own), gamma(EXTRA_TERMS) * gates)
+        carried = self.gates(logits, self.value(f"{name}.router"), chosen)
+        weights = self.source(carried, gamma(self.model.experts + EXTRA_TERMS) * gates)
         self.note(f"{name}.topk", weights)
         total = np.zeros((self.model.hidden, 0))
+        if self.model.gating.shared_ffn:
+            stem, source = f"{name}.shared", f"{prefix}.shared"
+            active = self.swiglu(normed, entry, f"{source}.gate_up", f"{stem}.activation", self.sequence)
+            total = self.project(active, self.value(f"{stem}.activation"), self.weight(f"{source}.down"))
+            self.note(f"{stem}.down", total)
         for place, expert in enumerate(chosen):
             row = self.routing.tokens[layer][expert].index(self.sequence)
             stem, source = f"{name}.expert{expert}", f"{prefix}.expert.{expert}"
@@ -257,6 +380,22 @@ class _Sequence:
             total = self.total(total, self.total(gates[place] * down, np.outer(value, self.pad(weights)[place])))
         self.note(f"{name}.combine", total)
         return total
+
+    def gates(self, x: Reals, logits: Reals, chosen: list[int]) -> Reals:
+        """Carry errors of the logits to the weights of the chosen experts."""
+        gating = self.model.gating
+        if gating.scoring == SIGMOID:
+            scores = 1 / (1 + np.exp(-logits))
+            carried = (scores * (1 - scores))[:, None] * x
+        else:
+            scores = np.exp(logits - logits.max())
+            scores /= scores.sum()
+            carried = scores[:, None] * (x - scores @ x)
+        own, result = scores[chosen], carried[chosen]
+        if gating.normalise:
+            total = own.sum()
+            result = result / total - np.outer(own, result.sum(axis=0)) / total**2
+        return np.asarray(gating.scale * result, np.float64)
 
     def project(self, x: Reals, value: Reals, weight: Reals) -> Reals:
         """Carry errors through a product with a weight matrix (k, n), with the FP32 summation."""

@@ -8,8 +8,16 @@ name                     shape              stored   content
 =======================  =================  =======  ==========================================================
 ``embedding``            B, D               FP16
 ``layerL.attn_norm``     B, D               FP16
-``layerL.qkv``           B, (H + 2G)E       FP16     before the rotation
+``position``             B, D               FP16     learned positions: embedding and position
+``layerL.qkv``           B, (H + 2G)E       FP16     before norm and rotation
+``layerL.qk_norm``       B, (H + G)E        FP16     queries and keys, normed
 ``layerL.rope``          B, (H + G)E        FP16     queries and keys, rotated
+``layerL.latent``        B, R               FP16     latent attention: latents and rotated part of the key
+``layerL.q_norm``        B, q_rank          FP16     the same for ``kv_norm``
+``layerL.q_up``          B, HE              FP16     queries before the rotation
+``layerL.kv_up``         B, n               FP16     expanded: keys and values of all heads
+``layerL.absorb``        B, H kv_rank       FP16     absorbed: queries in the space of the latent
+``layerL.value_up``      B, H v             FP16     absorbed: attention output
 ``layerL.new_k``         B, G, E            FP16     keys that are appended, rotated
 ``layerL.new_v``         B, G, E            FP16     values that are appended
 ``layerL.score``         B, H, S            no       query times key, not scaled
@@ -17,11 +25,12 @@ name                     shape              stored   content
 ``layerL.value``         B, HE              FP16     attention output, normalised
 ``layerL.attn_residual`` B, D               FP16
 ``layerL.ffn_norm``      B, D               FP16
-``layerL.activation``    B, F               FP16     dense
+``layerL.activation``    B, F               FP16     dense; also ``layerL.shared.activation``
+``layerL.shared.down``   B, D               no       shared expert
 ``layerL.router``        B, experts         no       mixture of experts: logits
 ``layerL.topk``          B, per token       no       weights of the chosen experts, in the order of the routing
 ``layerL.expertX.activation``, ``.down``    rows     FP16, no; one row per token of the expert, ascending
-``layerL.combine``       B, D               no       weighted sum of the experts
+``layerL.combine``       B, D               no       weighted sum of the experts, and the shared one
 ``layerL.ffn_residual``  B, D               FP16
 ``final_norm``           B, D               FP16
 ``lm_head``              B, V               no       logits
@@ -38,69 +47,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.functional.image import Tensors
-from nmpsim.workload import Model, Routing
+from nmpsim.workload import (
+    ABSORBED,
+    LAYER_NORM,
+    OPT_POSITION_OFFSET,
+    PER_HEAD,
+    RELU,
+    SIGMOID,
+    Latent,
+    Model,
+    Routing,
+)
 
 Reals = NDArray[np.float64]
 Step = dict[str, NDArray[Any]]
-
-
-def random_tensors(model: Model, batch: int, context: int, layers: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Draw weights and a KV cache, scaled so that activations stay of order one.
-
-    Parameters
-    ----------
-    model : Model
-        Dimensions; small ones.
-    batch, context, layers : int
-        Of the step; the context counts the new token.
-    seed : int
-        Seed of the generator.
-
-    Returns
-    -------
-    dict of ndarray
-        All tensors of the step, FP16 (``rope`` FP32).  The new row of keys and values is not a number.
-    """
-    rng = np.random.default_rng(seed)
-    width, ffn, head = model.hidden, model.ffn, model.head_dim
-
-    def matrix(rows: int, columns: int) -> NDArray[Any]:
-        return _half(rng.standard_normal((rows, columns)) / np.sqrt(rows))
-
-    def gain() -> NDArray[Any]:
-        return (1 + 0.1 * rng.standard_normal((1, width))).astype(np.float16)
-
-    def cache() -> NDArray[Any]:
-        rows = rng.standard_normal((context, head)).astype(np.float16)
-        rows[-1] = np.nan
-        return rows
-
-    tensors: dict[str, NDArray[Any]] = {"embedding": rng.standard_normal((model.vocab, width)).astype(np.float16)}
-    for layer in range(layers):
-        prefix = f"layers.{layer}"
-        tensors[f"{prefix}.norm1"], tensors[f"{prefix}.norm2"] = gain(), gain()
-        tensors[f"{prefix}.qkv"] = matrix(width, model.qkv_width)
-        tensors[f"{prefix}.attn_out"] = matrix(model.heads * head, width)
-        for name in (f"{prefix}.{part}.{b}.{g}" for part in "kv" for b in range(batch) for g in range(model.kv_heads)):
-            tensors[name] = cache()
-        if model.is_moe:
-            tensors[f"{prefix}.router"] = matrix(width, model.experts)
-        experts = [f"{prefix}.expert.{e}" for e in range(model.experts)] if model.is_moe else [prefix]
-        for expert in experts:
-            tensors[f"{expert}.gate_up"] = matrix(width, 2 * ffn)
-            tensors[f"{expert}.down"] = matrix(ffn, width)
-    tensors["final_norm"] = gain()
-    tied = model.tie_embeddings
-    tensors["lm_head"] = np.ascontiguousarray(tensors["embedding"].T) if tied else matrix(width, model.vocab)
-    tensors["rope"] = rope_table(model, context - 1)
-    return tensors
-
-
-def rope_table(model: Model, position: int) -> NDArray[np.float32]:
-    """Cosines, then sines, of the rotary angles of one position; FP32, shape (1, E)."""
-    half = np.arange(model.head_dim // 2)
-    angles = position * model.rope_theta ** (-2.0 * half / model.head_dim)
-    return np.concatenate([np.cos(angles), np.sin(angles)])[None].astype(np.float32)
 
 
 def reference_step(
@@ -111,6 +71,7 @@ def reference_step(
     tokens: Sequence[int],
     routing: Routing | None = None,
     layers: int | None = None,
+    first_layer: int = 0,
 ) -> Step:
     """Compute a decode step.
 
@@ -127,30 +88,39 @@ def reference_step(
     routing : Routing, optional
         Experts of each token; needed for a mixture of experts.
     layers : int, optional
-        The first layers only.
+        Number of layers; all from ``first_layer`` on by default.
+    first_layer : int
+        First of them.
 
     Returns
     -------
     dict of ndarray
         By name, see the module; FP16 results as float16, others as float64.
     """
-    depth = model.layers if layers is None else layers
+    depth = model.layers - first_layer if layers is None else layers
+    assert len(tokens) == batch
     step: Step = {"embedding": _half(_real(tensors["embedding"])[np.asarray(tokens, np.int64)])}
     x = step["embedding"]
-    for layer in range(depth):
+    if model.learned_positions:
+        x = _half(_real(x) + _real(tensors["positions"])[context - 1 + OPT_POSITION_OFFSET])
+        step["position"] = x
+    for layer in range(first_layer, first_layer + depth):
         name, prefix = f"layer{layer}", f"layers.{layer}"
         step[f"{name}.attn_norm"] = _norm(x, tensors[f"{prefix}.norm1"], model)
-        attention = _attention(model, batch, context, tensors, prefix, step, name)
-        x = _half(_real(x) + attention @ _real(tensors[f"{prefix}.attn_out"]))
+        attend = _attention if model.latent is None else _latent_attention
+        attention = attend(model, context, tensors, prefix, step, name)
+        x = _half(_real(x) + attention @ _real(tensors[f"{prefix}.attn_out"]) + _bias(tensors, f"{prefix}.attn_out"))
         step[f"{name}.attn_residual"] = x
         normed = _norm(x, tensors[f"{prefix}.norm2"], model)
         step[f"{name}.ffn_norm"] = normed
-        if model.is_moe:
+        if model.has_experts(layer):
             assert routing is not None
             out = _experts(model, tensors, prefix, routing, layer, step)
         else:
-            step[f"{name}.activation"] = _swiglu(normed, tensors[f"{prefix}.gate_up"])
-            out = _real(step[f"{name}.activation"]) @ _real(tensors[f"{prefix}.down"])
+            step[f"{name}.activation"] = _activation(model, normed, tensors, prefix)
+            out = _real(step[f"{name}.activation"]) @ _real(tensors[f"{prefix}.down"]) + _bias(
+                tensors, f"{prefix}.down"
+            )
         x = _half(_real(x) + out)
         step[f"{name}.ffn_residual"] = x
     step["final_norm"] = _norm(x, tensors["final_norm"], model)
@@ -180,24 +150,95 @@ def caches(
     return keys, values
 
 
-def _attention(model: Model, batch: int, context: int, tensors: Tensors, prefix: str, step: Step, name: str) -> Reals:
-    """Attention output (B, HE) from the norm; notes qkv, rope, score, softmax and value in `step`."""
-    group, head = model.heads // model.kv_heads, model.head_dim
-    qkv = _half(_real(step[f"{name}.attn_norm"]) @ _real(tensors[f"{prefix}.qkv"]))
+def _attention(model: Model, context: int, tensors: Tensors, prefix: str, step: Step, name: str) -> Reals:
+    """Attention output (B, HE) from the norm; notes qkv, qk_norm, rope, score, softmax and value in `step`."""
+    product = _real(step[f"{name}.attn_norm"]) @ _real(tensors[f"{prefix}.qkv"])
+    step[f"{name}.qkv"] = qkv = _half(product + _bias(tensors, f"{prefix}.qkv"))
     queries, keys, values = split_qkv(model, qkv)
-    turned = _rotate(np.concatenate([queries, keys], axis=1), _real(tensors["rope"])[0])
+    turned: NDArray[Any] = np.concatenate([queries, keys], axis=1)
+    batch = len(turned)
+    if model.qk_norm:
+        turned = _norm_heads(model, queries, keys, tensors, prefix)
+        step[f"{name}.qk_norm"] = turned.reshape(batch, -1)
+    if model.rope_dim:
+        turned = _rotate(turned, _real(tensors["rope"])[0])
+        step[f"{name}.rope"] = turned.reshape(batch, -1)
+    new = turned[:, model.heads :], values
+    return _cached(model, context, tensors, prefix, step, name, turned[:, : model.heads], new)
+
+
+def _norm_heads(
+    model: Model, queries: NDArray[Any], keys: NDArray[Any], tensors: Tensors, prefix: str
+) -> NDArray[np.float16]:
+    """RMSNorm of queries and keys, per head or of all heads together."""
+    parts = []
+    for name, heads in (("q_norm", queries), ("k_norm", keys)):
+        rows = heads if model.qk_norm == PER_HEAD else heads.reshape(len(heads), -1)
+        parts.append(_rms(rows, tensors[f"{prefix}.{name}"].reshape(-1), model.rms_eps).reshape(heads.shape))
+    return np.concatenate(parts, axis=1)
+
+
+def split_latents(latent: Latent, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Split the fused down projection: latent of the queries, of keys and values, rotated part of the key."""
+    second = latent.q_rank + latent.kv_rank
+    return rows[..., : latent.q_rank], rows[..., latent.q_rank : second], rows[..., second:]
+
+
+def _latent_attention(model: Model, context: int, tensors: Tensors, prefix: str, step: Step, name: str) -> Reals:
+    """Latent attention: output (B, H v) from the norm; notes everything on the way in `step`."""
+    latent, heads = model.latent, model.heads
+    assert latent is not None
+    step[f"{name}.latent"] = rows = _half(_real(step[f"{name}.attn_norm"]) @ _real(tensors[f"{prefix}.latent"]))
+    batch = len(rows)
+    for_queries, for_keys, shared = split_latents(latent, rows)
+    step[f"{name}.q_norm"] = _rms(for_queries, tensors[f"{prefix}.q_norm"].reshape(-1), model.rms_eps)
+    step[f"{name}.kv_norm"] = kept = _rms(for_keys, tensors[f"{prefix}.kv_norm"].reshape(-1), model.rms_eps)
+    step[f"{name}.q_up"] = _half(_real(step[f"{name}.q_norm"]) @ _real(tensors[f"{prefix}.q_up"]))
+    queries = step[f"{name}.q_up"].reshape(batch, heads, model.head_dim)
+    both = np.concatenate([queries[:, :, latent.nope :], shared[:, None]], axis=1)
+    turned = _rotate(both, _real(tensors["rope"])[0])
+    step[f"{name}.rope"] = turned.reshape(batch, -1)
+    plain, key = queries[:, :, : latent.nope], turned[:, heads:]
+    if latent.form != ABSORBED:
+        step[f"{name}.kv_up"] = _half(_real(kept) @ _real(tensors[f"{prefix}.kv_up"]))
+        parts = step[f"{name}.kv_up"].reshape(batch, heads, latent.nope + latent.value)
+        keys = np.concatenate([parts[:, :, : latent.nope], np.repeat(key, heads, axis=1)], axis=2)
+        full = np.concatenate([plain, turned[:, :heads]], axis=2)
+        return _cached(model, context, tensors, prefix, step, name, full, (keys, parts[:, :, latent.nope :]))
+    absorb = _real(tensors[f"{prefix}.absorb"]).reshape(heads, latent.nope, latent.kv_rank)
+    absorbed = _half(np.einsum("bhn,hnc->bhc", _real(plain), absorb))
+    step[f"{name}.absorb"] = absorbed.reshape(batch, -1)
+    full = np.concatenate([absorbed, turned[:, :heads]], axis=2)
+    new = np.concatenate([kept[:, None], key], axis=2), kept[:, None]
+    out = _cached(model, context, tensors, prefix, step, name, full, new).reshape(batch, heads, latent.kv_rank)
+    up = _real(tensors[f"{prefix}.value_up"]).reshape(heads, latent.kv_rank, latent.value)
+    step[f"{name}.value_up"] = _half(np.einsum("bhc,hcv->bhv", out, up).reshape(batch, -1))
+    return _real(step[f"{name}.value_up"])
+
+
+def _cached(
+    model: Model,
+    context: int,
+    tensors: Tensors,
+    prefix: str,
+    step: Step,
+    name: str,
+    queries: NDArray[Any],
+    new: tuple[NDArray[Any], NDArray[Any]],
+) -> Reals:
+    """Scores, softmax and values over the cache with the new keys and values in it; output (B, H value_dim)."""
+    batch, group = len(queries), model.heads // model.kv_heads
     score = np.zeros((batch, model.heads, context))
-    out = np.zeros((batch, model.heads, head))
+    out = np.zeros((batch, model.heads, model.value_dim))
     softmax = np.zeros((batch, model.heads, context), np.float16)
     for b in range(batch):
-        cached_keys, cached_values = caches(model, tensors, prefix, b, turned[b, model.heads :], values[b])
+        keys, values = caches(model, tensors, prefix, b, new[0][b], new[1][b])
         for h in range(model.heads):
-            score[b, h] = cached_keys[h // group] @ _real(turned[b, h])
-            softmax[b, h] = _half(np.exp((score[b, h] - score[b, h].max()) / np.sqrt(head)))
+            score[b, h] = keys[h // group] @ _real(queries[b, h])
+            softmax[b, h] = _half(np.exp((score[b, h] - score[b, h].max()) * model.score_scale))
             weights = _real(softmax[b, h])
-            out[b, h] = weights @ cached_values[h // group] / weights.sum()
-    step[f"{name}.qkv"], step[f"{name}.rope"] = qkv, turned.reshape(batch, -1)
-    step[f"{name}.new_k"], step[f"{name}.new_v"] = turned[:, model.heads :], values
+            out[b, h] = weights @ values[h // group] / weights.sum()
+    step[f"{name}.new_k"], step[f"{name}.new_v"] = new
     step[f"{name}.score"], step[f"{name}.softmax"] = score, softmax
     step[f"{name}.value"] = _half(out.reshape(batch, -1))
     return _real(step[f"{name}.value"])
@@ -209,10 +250,12 @@ def _experts(model: Model, tensors: Tensors, prefix: str, routing: Routing, laye
     normed = step[f"{name}.ffn_norm"]
     logits = _real(normed) @ _real(tensors[f"{prefix}.router"])
     chosen = np.array(routing.assignment[layer], np.int64)
-    picked = np.take_along_axis(logits, chosen, axis=1)
-    weights = np.exp(picked - picked.max(axis=1, keepdims=True))
-    gates = weights / weights.sum(axis=1, keepdims=True)
+    gates = gates_of(model, logits, chosen)
     total = np.zeros((len(normed), model.hidden))
+    if model.gating.shared_ffn:
+        active = _swiglu(normed, tensors[f"{prefix}.shared.gate_up"])
+        total += _real(active) @ _real(tensors[f"{prefix}.shared.down"])
+        step[f"{name}.shared.activation"], step[f"{name}.shared.down"] = active, total.copy()
     for expert, rows in routing.tokens[layer].items():
         own = list(rows)
         active = _swiglu(normed[own], tensors[f"{prefix}.expert.{expert}.gate_up"])
@@ -223,10 +266,46 @@ def _experts(model: Model, tensors: Tensors, prefix: str, routing: Routing, laye
     return total
 
 
+def gates_of(model: Model, logits: Reals, chosen: NDArray[np.int64]) -> Reals:
+    """Weights of the chosen experts from the logits (B, experts); shape of `chosen`."""
+    gating = model.gating
+    if gating.scoring == SIGMOID:
+        scores = 1 / (1 + np.exp(-logits))
+    else:
+        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores /= scores.sum(axis=1, keepdims=True)
+    gates = np.take_along_axis(scores, chosen, axis=1)
+    if gating.normalise:
+        gates = gates / gates.sum(axis=1, keepdims=True)
+    return np.asarray(gating.scale * gates, np.float64)
+
+
 def _norm(x: NDArray[Any], gain: NDArray[Any], model: Model) -> NDArray[np.float16]:
+    if model.norm != LAYER_NORM:
+        return _rms(x, gain.reshape(-1), model.rms_eps)
     values = _real(x)
-    mean = (values**2).mean(axis=1, keepdims=True)
-    return _half(values * _real(gain).reshape(1, -1) / np.sqrt(mean + model.rms_eps))
+    apart = values - values.mean(axis=1, keepdims=True)
+    spread = np.sqrt((apart**2).mean(axis=1, keepdims=True) + model.rms_eps)
+    return _half(apart * _real(gain)[0] / spread + _real(gain)[1])
+
+
+def _rms(x: NDArray[Any], gain: NDArray[Any], eps: float) -> NDArray[np.float16]:
+    """RMSNorm over the last axis."""
+    values = _real(x)
+    mean = (values**2).mean(axis=-1, keepdims=True)
+    return _half(values * _real(gain) / np.sqrt(mean + eps))
+
+
+def _bias(tensors: Tensors, name: str) -> Reals | float:
+    """Bias of a GEMM, 0 if it has none."""
+    return _real(tensors[f"{name}_bias"]).reshape(1, -1) if f"{name}_bias" in tensors else 0.0
+
+
+def _activation(model: Model, x: NDArray[Any], tensors: Tensors, prefix: str) -> NDArray[np.float16]:
+    """Activations of a dense network."""
+    if model.network != RELU:
+        return _swiglu(x, tensors[f"{prefix}.gate_up"])
+    return _half(np.maximum(_real(x) @ _real(tensors[f"{prefix}.up"]) + _bias(tensors, f"{prefix}.up"), 0))
 
 
 def _rotate(heads: NDArray[Any], table: Reals) -> NDArray[np.float16]:

@@ -32,6 +32,8 @@ from nmpsim.functional.product import own_k, plane_count
 from nmpsim.functional.records import Execution
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import (
+    F_ALL,
+    F_NORMALISE,
     F_OUT_FP32,
     PASS,
     V_ADD,
@@ -39,12 +41,20 @@ from nmpsim.program.isa import (
     V_ARGMAX_MERGE,
     V_ATTENTION_OUT,
     V_AXPY,
+    V_BIAS,
     V_COMBINE_PARTS,
     V_COPY,
+    V_GROUP_LIMIT,
+    V_HEAD_NORM,
+    V_LAYER_NORM,
+    V_MOMENTS,
     V_NORM,
+    V_PICK,
     V_REDUCE,
+    V_RELU,
     V_ROPE,
     V_ROUTE,
+    V_SIGMOID,
     V_SOFTMAX,
     V_SUM_SQUARES,
     V_SWIGLU,
@@ -151,7 +161,9 @@ def _reals(values: NDArray[Any]) -> Reals:
 
 
 def _ratio(found: NDArray[Any], value: Reals, bound: Reals) -> float:
-    error = abs(_reals(found) - value)
+    real = _reals(found)
+    with np.errstate(invalid="ignore"):
+        error = np.where(real == value, 0.0, abs(real - value))  # equal infinities too
     return float(np.max(error / (bound + SMALLEST), initial=0.0))
 
 
@@ -179,7 +191,8 @@ def _norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
 
 def _reduce(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
     terms = i["planes"] if "planes" in i else np.stack([i["x"], i["y"]])
-    terms = np.concatenate([terms, i["residual"][None]]) if "residual" in i else terms
+    for more in ("residual", "bias"):
+        terms = np.concatenate([terms, np.broadcast_to(i[more], terms[:1].shape)]) if more in i else terms
     bounded = summed(terms)
     return {"out": bounded if ins.flags & F_OUT_FP32 else stored(*bounded)}
 
@@ -250,17 +263,102 @@ def _axpy(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
     return {"out": (product + before, gamma(2) * (abs(product) + abs(before)))}
 
 
-def _route(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _route(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
     value, error = summed(i["planes"])
     chosen = i["chosen"].astype(np.int64)
-    logits, off = np.take_along_axis(value, chosen, 1), np.take_along_axis(error, chosen, 1)
+    if ins.flags & F_ALL:
+        gates, bound = _softmax_of(value, error)
+        return {"out": (np.take_along_axis(gates, chosen, 1), np.take_along_axis(bound, chosen, 1))}
+    return {"out": _softmax_of(np.take_along_axis(value, chosen, 1), np.take_along_axis(error, chosen, 1))}
+
+
+def _softmax_of(logits: Reals, off: Reals) -> Bounded:
     distance = logits - logits.max(axis=1, keepdims=True)
     exponent = 2 * off.max(axis=1, keepdims=True) + gamma(1) * (abs(distance) + 2 * off.max(axis=1, keepdims=True))
     weights = np.exp(distance)
     gates = weights / weights.sum(axis=1, keepdims=True)
     # the quotient of two quantities off by at most `relative` each, and one rounding
-    relative = (np.expm1(exponent) + gamma(chosen.shape[1] + 1) * np.exp(exponent)).max(axis=1, keepdims=True)
-    return {"out": (gates, gates * ((1 + relative) / (1 - relative) * (1 + U) - 1))}
+    relative = (np.expm1(exponent) + gamma(logits.shape[1] + 1) * np.exp(exponent)).max(axis=1, keepdims=True)
+    return gates, gates * ((1 + relative) / (1 - relative) * (1 + U) - 1)
+
+
+def _moments(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    x, n = i["x"], i["x"].shape[1]
+    value = np.stack([x.sum(axis=1), (x**2).sum(axis=1)])
+    return {"out": (value, gamma(n) * np.stack([abs(x).sum(axis=1), value[1]]))}
+
+
+def _layer_norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    count = len(i["moments"])
+    mean, square = i["moments"].sum(axis=0) / ins.imm
+    size = abs(i["moments"]).sum(axis=0) / ins.imm
+    mean_off, square_off = gamma(count) * size  # count - 1 additions and a division
+    mean_squared_off = (2 * abs(mean) + mean_off) * mean_off + gamma(1) * (abs(mean) + mean_off) ** 2
+    variance = np.maximum(square - mean**2, 0)
+    off = square_off + mean_squared_off
+    off = off + gamma(1) * (variance + off)
+    under = variance + i["eps"]
+    least = np.maximum((under - off) * (1 - U), i["eps"] * (1 - U))
+    root = np.sqrt(under)
+    # both roots are at least that of `least`; one rounding of the sum, one of the root
+    root_off = (off + gamma(1) * (under + off)) / np.sqrt(least) + gamma(1) * np.sqrt(under + off) * 2
+    apart = i["x"] - mean[:, None]
+    apart_off = mean_off[:, None] + gamma(1) * (abs(apart) + mean_off[:, None])
+    scaled = apart * i["gain"]
+    scaled_off = apart_off * abs(i["gain"]) * (1 + U) + gamma(1) * abs(scaled)
+    quotient = scaled / root[:, None]
+    low = np.maximum(root - root_off, np.sqrt(least))[:, None]
+    quotient_off = (scaled_off + abs(quotient) * root_off[:, None]) / low
+    quotient_off = quotient_off + gamma(1) * (abs(quotient) + quotient_off)
+    value = quotient + i["shift"]
+    return {"out": stored(value, quotient_off + gamma(1) * (abs(value) + quotient_off))}
+
+
+def _head_norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    heads = i["x"].reshape(ins.m, -1, ins.imm)
+    root = np.sqrt((heads**2).mean(axis=2, keepdims=True) + i["eps"])
+    value = (heads * i["gain"] / root).reshape(ins.m, ins.n)
+    return {"out": stored(value, gamma(ins.imm + 5) * abs(value))}  # a sum of squares, then as norm
+
+
+def _relu(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    terms = i["planes"]
+    terms = np.concatenate([terms, np.broadcast_to(i["bias"], terms[:1].shape)]) if "bias" in i else terms
+    value, error = summed(terms)
+    return {"out": stored(np.maximum(value, 0), error)}
+
+
+def _bias(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    value: Reals = i["x"] + i["bias"]
+    return {"out": stored(value, gamma(1) * abs(value))}
+
+
+def _sigmoid(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+    value, error = summed(i["planes"])
+    result = 1 / (1 + np.exp(-value))
+    # the slope is at most 1/4, and at most the result; exponential 2, addition, division
+    return {"out": (result, np.minimum(error / 4, result * np.expm1(error)) + gamma(4) * result)}
+
+
+def _group_limit(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    # sums and order are those of FP32, which the definition names: nothing is left to the order of operations
+    corrected = (i["x"].astype(np.float32) + i["correction"].astype(np.float32)).reshape(ins.m, ins.imm, -1)
+    value = np.full(corrected.shape, -np.inf)
+    for row in range(ins.m):
+        ranks = [np.float32(sum(np.sort(group)[-2:], np.float32(0))) for group in corrected[row]]
+        kept = sorted(range(ins.imm), key=lambda g: (-ranks[g], g))[: int(i["kept"][0])]
+        value[row, kept] = corrected[row, kept]
+    return {"out": (value.reshape(ins.m, ins.n), np.zeros((ins.m, ins.n)))}
+
+
+def _pick(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    chosen = i["chosen"].astype(np.int64)
+    weights = np.take_along_axis(i["x"], chosen, 1)
+    roundings = 1
+    if ins.flags & F_NORMALISE:
+        weights, roundings = weights / weights.sum(axis=1, keepdims=True), chosen.shape[1] + 1
+    value: Reals = weights * i["scale"]
+    return {"out": (value, gamma(roundings + 1) * abs(value))}
 
 
 def _search(inputs: Arrays, outputs: Arrays) -> float:
@@ -297,4 +395,12 @@ _VECTOR: dict[int, Callable[[SimpleNamespace, Arrays, Arrays], dict[str, Bounded
     V_COPY: _copy,
     V_AXPY: _axpy,
     V_ROUTE: _route,
+    V_MOMENTS: _moments,
+    V_LAYER_NORM: _layer_norm,
+    V_HEAD_NORM: _head_norm,
+    V_RELU: _relu,
+    V_BIAS: _bias,
+    V_SIGMOID: _sigmoid,
+    V_GROUP_LIMIT: _group_limit,
+    V_PICK: _pick,
 }

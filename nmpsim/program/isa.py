@@ -85,7 +85,15 @@ PASS, STREAM, LOAD, STORE, SEND, CROSS, VECTOR_BASE = 0, 1, 2, 3, 4, 5, 16
     V_ARGMAX,
     V_ARGMAX_MERGE,
     V_ADD,
-) = range(VECTOR_BASE, VECTOR_BASE + 14)
+    V_MOMENTS,
+    V_LAYER_NORM,
+    V_HEAD_NORM,
+    V_RELU,
+    V_BIAS,
+    V_SIGMOID,
+    V_GROUP_LIMIT,
+    V_PICK,
+) = range(VECTOR_BASE, VECTOR_BASE + 22)
 VECTOR_NAMES = (
     "sum_squares",
     "norm",
@@ -101,6 +109,14 @@ VECTOR_NAMES = (
     "argmax",
     "argmax_merge",
     "add",
+    "moments",
+    "layer_norm",
+    "head_norm",
+    "relu",
+    "bias",
+    "sigmoid",
+    "group_limit",
+    "pick",
 )
 
 # Kinds of DRAM traffic, for the counts.
@@ -177,6 +193,9 @@ F_RESIDUAL = 2  # V_REDUCE, V_ADD: add operand C (FP16)
 F_FIRST = 4  # V_ARGMAX: no earlier best to compare with
 F_ACCUMULATE = 8  # V_AXPY: add to the result (FP32); else overwrite
 F_A_FP32 = 16  # V_COPY: elements are FP32
+F_BIAS = 32  # V_REDUCE, V_RELU: add operand B (FP16), one row for all
+F_ALL = 64  # V_ROUTE: weights are a softmax over all experts
+F_NORMALISE = 128  # V_PICK: weights are divided by their sum
 
 
 def op_name(op: int) -> str:

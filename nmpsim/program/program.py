@@ -55,6 +55,8 @@ class BeatImage:
         Elements are FP32 instead of FP16.
     written : bool
         Written by a STORE of the program, not present before.
+    more : tuple of (int, int)
+        Further pieces of the row that follow without a gap: first element and number.
     """
 
     tensor: str
@@ -68,6 +70,12 @@ class BeatImage:
     length: int
     fp32: bool = False
     written: bool = False
+    more: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def elements(self) -> int:
+        """Elements of all pieces."""
+        return self.length + sum(number for _, number in self.more)
 
 
 @dataclass(frozen=True)
@@ -208,7 +216,7 @@ class Program:
 def _image(fields: dict[str, Any]) -> StreamImage | BeatImage:
     kind = fields.pop("type")
     if kind == "BeatImage":
-        return BeatImage(**fields)
+        return BeatImage(**{**fields, "more": tuple(map(tuple, fields.get("more", ())))})
     tiles = tuple(Tile(**{**t, "segments": tuple(map(tuple, t["segments"]))}) for t in fields.pop("tiles"))
     return StreamImage(**fields, tiles=tiles)
 

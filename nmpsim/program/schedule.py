@@ -71,15 +71,19 @@ class AttentionPlan:
         The two matrix products of one task (sequence, KV head, part).
     together : int
         Tasks of a PU whose scores are computed before the first of their values.
+    turns : int
+        Shares into which the query heads of a task are divided; each streams the cache of the task anew.
     """
 
     parts: int
     score: PassPlan
     value: PassPlan
     together: int
+    turns: int = 1
 
     def __str__(self) -> str:
-        return f"{self.parts} parts, scores {self.score}, values {self.value}, {self.together} tasks together"
+        turns = f", heads in {self.turns} turns" if self.turns > 1 else ""
+        return f"{self.parts} parts, scores {self.score}, values {self.value}, {self.together} tasks together{turns}"
 
 
 @dataclass(frozen=True)

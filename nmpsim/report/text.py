@@ -57,15 +57,26 @@ def _header(run: Run) -> str:
     words = [f"batch {batch}", f"context {options['context']}", f"layers {options['layers']}"]
     words += [f"routing {options['routing']}"] if options["routing"] else []
     words += [f"first tier {options['first_tier']}"] if options["first_tier"] else []
+    words += [f"first layer {options['first_layer']}"] if "first_layer" in options else []
+    words += [f"{options['attention']} attention"] if "attention" in options else []
     ghz = f"{run.clock_GHz:g} GHz"
+    experts = run.provenance.get("distinct_experts", {})
     facts = [
         ("model", f"{run.provenance['model']['name']}, {', '.join(words)}"),
+        *([("distinct experts", _experts(list(experts.values())))] if experts else []),
         ("chip", str(run.provenance["chip"]["name"])),
         ("cycles", f"{run.cycles:,} cycles of the core clock, {ghz}"),
         ("time per token", f"{_seconds(run.seconds)} (one step: every sequence gets one token)"),
         ("tokens per second", f"{batch / run.seconds:,.1f} (batch {batch} / time of the step)"),
     ]
     return "\n".join(f"{name:<19}{value}" for name, value in facts)
+
+
+def _experts(counts: list[int]) -> str:
+    """Distinct experts of the layers that have experts."""
+    least, most = min(counts), max(counts)
+    span = f"{least}" if least == most else f"{least} to {most}"
+    return f"{span} a layer, {sum(counts):,} in {len(counts)} layers"
 
 
 def _seconds(seconds: float) -> str:

@@ -17,11 +17,13 @@ from nmpsim.program.beats import legal
 from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
 from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams
-from nmpsim.workload import GEMM_KINDS, Operator, OperatorGraph, OperatorKind
+from nmpsim.workload import ABSORBED, GEMM_KINDS, HEAD_KINDS, Operator, OperatorGraph, OperatorKind
 
 FLOWS = {"OS": OS, "WS": WS, "IS": IS}
 PARTIAL_SHARE = 4
 """Planes of a pass may take one part in so many of the buffer (there are two sets)."""
+LATENT_KINDS = frozenset({OperatorKind.LATENT, OperatorKind.Q_UP, OperatorKind.KV_UP})
+"""Projections of latent attention, whose results stand by heads or by columns of the latent."""
 CHUNKS = (4, 8, 16, 32)
 """Pieces of N of a GEMM over K, in order of preference: 4 hide the reduction under the passes, more take less room."""
 
@@ -88,6 +90,8 @@ def candidates(
     over : tuple of int
         Dimensions that may be spread over the PUs.
     """
+    if operator.kind in HEAD_KINDS:
+        return _head_candidates(operator, params, dataflows)
     core, pus = params.core, params.pus
     m, paired = operator.m, operator.kind is OperatorKind.GATE_UP
     found = []
@@ -112,6 +116,21 @@ def candidates(
     return sorted(found, key=lambda c: c.rank)
 
 
+def _head_candidates(operator: Operator, params: MachineParams, dataflows: tuple[str, ...]) -> list[Candidate]:
+    """Plans of a GEMM with a matrix for every head: heads over the PUs, every head on one."""
+    core, m, n, k = params.core, operator.m, operator.n, operator.k
+    heads = -(-operator.heads // params.pus)
+    found = []
+    for order, shape in enumerate(shapes(core, dataflows)):
+        cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
+        planes = _planes(core, shape)
+        result = planes * m * core.columns * 4 * (1 if shape.split == SPLIT_K else core.strips // shape.group)
+        if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and _crosses(core, m * k * 2, result):
+            copied = -(-heads * planes * m * n * 4 // core.copy_bytes) if core.separate else 0
+            found.append(Candidate(GemmPlan(OVER_N, shape, heads * cycles, 0), planes, order, copied))
+    return sorted(found, key=lambda c: c.rank)
+
+
 def _spreads(kind: OperatorKind) -> tuple[int, ...]:
     """Return the dimensions that a kind of GEMM may be spread over.
 
@@ -120,7 +139,7 @@ def _spreads(kind: OperatorKind) -> tuple[int, ...]:
     """
     if kind is OperatorKind.ROUTER:
         return (OVER_K,)
-    if kind in {OperatorKind.ATTN_OUT, OperatorKind.LM_HEAD}:
+    if kind in {OperatorKind.ATTN_OUT, OperatorKind.LM_HEAD, *LATENT_KINDS}:
         return (OVER_N,)
     return (OVER_N, OVER_K)
 
@@ -146,7 +165,7 @@ def _lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, 
         groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
         width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
         partial = max(partial, _planes(core, plan.shape) * operator.m * width * 4)
-    share = _widest(hidden, core.columns, params.pus) * 2
+    share = _widest(hidden, core.columns, params.pus) * 2 * graph.model.norm_vectors
     small = 2 * params.pus * m * 4 + m * 8 * (params.pus + 1) + 4 * params.dram.column_bytes + 2 * share
     return m * hidden * 2 + m * (share + params.dram.column_bytes) + 2 * partial + small + 16 * core.bank_bytes
 
@@ -154,9 +173,10 @@ def _lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, 
 def _with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> dict[int, GemmPlan]:
     """Choose into how many pieces GEMMs over K cut N, so that their two reduction spaces fit into the buffer."""
     model, lasting = graph.model, _lasting_bytes(graph, params, gemm)
-    rows = max((o.m for o in graph.operators if o.kind is OperatorKind.GATE_UP), default=1)
-    slices = rows * _widest(model.ffn, params.core.columns, params.pus) * 2 * (2 if model.experts else 1)
+    active = [o for o in graph.operators if o.kind is OperatorKind.ACTIVATION]
+    slices = max(o.m * _widest(o.n, params.core.columns, params.pus) for o in active) * 2 * (2 if model.experts else 1)
     if model.experts:
+        rows = max(o.m for o in active)
         slices += rows * model.hidden * 2 + 2 * graph.batch * _widest(model.hidden, params.core.columns, params.pus) * 4
     room = params.core.buffer_bytes - lasting - slices
     chosen = {}
@@ -170,15 +190,19 @@ def _with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, Ge
     return chosen
 
 
-def _fits(core: CoreParams, graph: OperatorGraph, tokens: int, together: int, room: int) -> bool:
+def _fits(
+    core: CoreParams, graph: OperatorGraph, tokens: int, together: int, turns: int, most_planes: int, room: int
+) -> bool:
     """Return whether the regions that only attention writes fit into the idle activations and `room` bytes."""
     model = graph.model
-    m, align = model.heads // model.kv_heads, core.bank_bytes
-    planes = core.strips * m * -(-model.head_dim // core.columns) * core.columns * 4
-    if not _crosses(core, 2 * m * max(tokens, together * model.head_dim), max(4 * m * tokens, planes)):
+    m, align = model.heads // model.kv_heads // turns, core.bank_bytes
+    planes = most_planes * m * -(-model.value_dim // core.columns) * core.columns * 4
+    together *= turns
+    if not _crosses(core, 2 * m * max(tokens, together * model.key_dim), max(4 * m * tokens, planes)):
         return False
     sizes = [m * tokens * 4] * 2 + [m * tokens * 2] * together
-    sizes += [m * model.head_dim * 4 + 8 * m] * together + [planes] * 2
+    one = model.latent is not None and model.latent.form == ABSORBED and most_planes == 1
+    sizes += [(0 if one else m * model.value_dim * 4) + 8 * m] * together + [planes] * 2
     lent = graph.batch * model.hidden * 2
     for size in sizes:
         whole = -(-size // align) * align
@@ -207,27 +231,82 @@ def attention_plan(
     InfeasibleError
         If no part of a sequence fits into the buffer, or no shape can hold the heads.
     """
-    model, core = graph.model, params.core
-    m = model.heads // model.kv_heads
-    tasks = graph.batch * model.kv_heads
-    beat = -(-model.head_dim // core.columns) * params.dram.column_bytes
-    heads = -(-model.heads // params.pus) + -(-2 * model.kv_heads // params.pus)
-    fixed = lasting + graph.batch * model.head_dim * 2 * (model.heads + heads) + 16 * core.bank_bytes
+    if graph.model.latent is None:
+        return _attention_plan(graph, params, dataflows, lasting, 1, params.core.strips)
+    failed: InfeasibleError | None = None
+    for turns, planes, parts in _latent_choices(graph, params):
+        try:
+            return _attention_plan(graph, params, dataflows, lasting, turns, planes, parts)
+        except InfeasibleError as error:
+            failed = failed or error
+    assert failed is not None
+    raise failed
+
+
+def _latent_choices(graph: OperatorGraph, params: MachineParams) -> Iterator[tuple[int, int, int]]:
+    """Yield turns of the heads, most planes and sequence parts for latent attention, best first.
+
+    All heads of a sequence share one row of the cache: turns read it again, so they come last; few parts leave PUs
+    idle, many fill the buffer of the PU that adds them up.
+    """
+    group, tasks = graph.model.heads // graph.model.kv_heads, graph.batch * graph.model.kv_heads
     parts = 1
-    while tasks * parts < params.pus and parts * core.strips < graph.context:
+    while tasks * parts < params.pus and parts * params.core.strips < graph.context:
+        parts *= 2
+    fewer = [parts >> i for i in range(parts.bit_length())]
+    more = [parts << i for i in range(1, graph.context.bit_length()) if (parts << i) <= graph.context]
+    turns = 1
+    while group % turns == 0:
+        planes = params.core.strips
+        while planes:
+            yield from ((turns, planes, number) for number in (*fewer, *more))
+            planes //= 2
+        turns *= 2
+
+
+def _attention_plan(
+    graph: OperatorGraph,
+    params: MachineParams,
+    dataflows: tuple[str, ...],
+    lasting: int,
+    turns: int,
+    most_planes: int,
+    only_parts: int = 0,
+) -> AttentionPlan:
+    """Plan of attention with the heads of a task in so many turns and at most so many planes of a value product.
+
+    `only_parts`: the only number of sequence parts to try; 0: from as many as there are PUs for upwards.
+    """
+    model, core = graph.model, params.core
+    group = model.heads // model.kv_heads
+    m = group // turns
+    tasks = graph.batch * model.kv_heads
+    beat = -(-model.key_dim // core.columns) * params.dram.column_bytes
+    heads = -(-model.heads // params.pus)
+    fixed = lasting + graph.batch * model.output_dim * 2 * model.heads + 16 * core.bank_bytes
+    absorbed = model.latent is not None and model.latent.form == ABSORBED
+    if model.latent is None:
+        fixed += graph.batch * model.head_dim * 2 * (heads + -(-2 * model.kv_heads // params.pus))
+    else:
+        inner = 2 * model.value_dim if absorbed else model.latent.nope + model.latent.value
+        fixed += graph.batch * 2 * (heads * (model.head_dim + inner) + model.latent.width)
+    parts = only_parts or 1
+    while not only_parts and tasks * parts < params.pus and parts * core.strips < graph.context:
         parts *= 2
     while True:
         tokens = -(-graph.context // parts)
         per_pu = -(-tasks * parts // params.pus)
-        result = m * model.head_dim * 4 + 8 * m
-        own = per_pu * (m + 2) * beat + (per_pu * result if parts > 1 else 0)
+        result = group * model.value_dim * 4 + 8 * group
+        own = per_pu * (group + 2) * beat + (per_pu * result if parts > 1 and not absorbed else 0)
+        if absorbed:  # parts of the own heads of all sequences
+            own += tasks * parts * heads * (model.value_dim * 4 + 8)
         room = core.buffer_bytes - fixed - own
         together = per_pu
-        while together and not _fits(core, graph, tokens, together, room):
+        while together and not _fits(core, graph, tokens, together, turns, most_planes, room):
             together -= 1
         if together:
             break
-        if tokens <= core.strips or fixed + own > core.buffer_bytes:
+        if only_parts or tokens <= core.strips or fixed + own > core.buffer_bytes:
             fault = Fault(
                 "core.buffer.bytes",
                 str(core.buffer_bytes),
@@ -238,10 +317,12 @@ def attention_plan(
             raise InfeasibleError("attention does not fit into the buffer", [fault])
         parts *= 2
     plans = []
-    for contiguous, n, k in ((K_CONTIGUOUS, tokens, model.head_dim), (N_CONTIGUOUS, model.head_dim, tokens)):
+    for contiguous, n, k in ((K_CONTIGUOUS, tokens, model.key_dim), (N_CONTIGUOUS, model.value_dim, tokens)):
         best: tuple[int, int, PassPlan] | None = None
         for order, shape in enumerate(shapes(core, dataflows)):
             if shape.contiguous != contiguous or (shape.split == SPLIT_K and contiguous == K_CONTIGUOUS):
+                continue
+            if _planes(core, shape) > most_planes:
                 continue
             cycles = pass_cycles(core, shape.flow, shape.group, shape.split, contiguous, m, n, k)
             if cycles >= 0 and (best is None or (cycles, order) < best[:2]):
@@ -256,7 +337,7 @@ def attention_plan(
             raise InfeasibleError("attention has no legal dataflow", [fault])
         plans.append(best[2])
     rounds = -(-per_pu // together)
-    return AttentionPlan(parts, plans[0], plans[1], -(-per_pu // rounds))
+    return AttentionPlan(parts, plans[0], plans[1], -(-per_pu // rounds), turns)
 
 
 def plain_schedule(

@@ -6,11 +6,16 @@ layer:   x --> attn_norm --> qkv --> rope --> kv_append        dense:  gate_up -
          |                            |           |                      per expert with a token:
          |                         softmax        |                      gather --> gate_up --> activation
          |                            |           |                             --> down --> combine
-         |                          value <-------+
+         |                          value <-------+                    shared: gate_up --> activation --> down
          |                            |
          +--> attn_residual <-- attn_out;   attn_residual --> ffn_norm --> dense or MoE --> ffn_residual
 
-step:    embedding --> layers --> final_norm --> lm_head --> sampling
+latent:  attn_norm --> latent --> q_norm --> q_up --> rope --> absorb --> score;  softmax --> value --> value_up
+                          +-----> kv_norm --> kv_append            (expanded: kv_up instead of absorb and value_up)
+
+step:    embedding --> position --> layers --> final_norm --> lm_head --> sampling
+
+``qk_norm`` stands between qkv and rope where the model has one; with learned positions there is a position and no rope.
 """
 
 from __future__ import annotations
@@ -18,14 +23,21 @@ from __future__ import annotations
 from typing import Any
 
 from nmpsim.errors import WorkloadError
+from nmpsim.workload.footprint import step_faults
 from nmpsim.workload.graph import OperatorGraph
-from nmpsim.workload.model import Model, step_faults
-from nmpsim.workload.operators import OUTSIDE, Operator, OperatorKind
+from nmpsim.workload.model import Model
+from nmpsim.workload.operators import ELEMENT_BYTES, OUTSIDE, SCORE_BYTES, Operator, OperatorKind
+from nmpsim.workload.parts import ABSORBED, ALL_HEADS, RELU
 from nmpsim.workload.routing import Routing, routing_faults, synthetic_routing
 
 
 def decode_step(
-    model: Model, batch: int, context: int, layers: int | None = None, routing: Routing | None = None
+    model: Model,
+    batch: int,
+    context: int,
+    layers: int | None = None,
+    routing: Routing | None = None,
+    first_layer: int = 0,
 ) -> OperatorGraph:
     """Operator graph of a decode step in FP16.
 
@@ -38,10 +50,12 @@ def decode_step(
     context : int
         Tokens of each sequence, the new one counted: scores are over ``context`` keys.
     layers : int, optional
-        The first layers only, between the embedding and the LM head; all by default.
+        Number of layers between the embedding and the LM head; all from ``first_layer`` on by default.
     routing : Routing, optional
-        Experts of each token of a mixture of experts; ``synthetic_routing(model, batch, layers)`` (uniform, seed 0)
-        by default.  Experts without a token have no operator: their weights are not read.
+        Experts of each token of a mixture of experts, from layer 0 on; ``synthetic_routing`` (uniform, seed 0) by
+        default.  Experts without a token have no operator: their weights are not read.
+    first_layer : int
+        First of the layers.
 
     Returns
     -------
@@ -53,25 +67,27 @@ def decode_step(
     WorkloadError
         If batch, context or layers is out of range, or the routing is not one of this step; all faults at once.
     """
-    depth = model.layers if layers is None else layers
-    faults = step_faults(model, batch, context, depth)
+    depth = model.layers - first_layer if layers is None else layers
+    faults = step_faults(model, batch, context, depth, first_layer)
     if routing is not None and not faults:
-        faults = routing_faults(routing, model, batch, depth)
+        faults = routing_faults(routing, model, batch, first_layer + depth, first_layer)
     if faults:
         raise WorkloadError(f"{model.name}: no such decode step", faults)
     if model.is_moe and routing is None:
-        routing = synthetic_routing(model, batch, depth)
+        routing = synthetic_routing(model, batch, first_layer + depth)
     builder = _StepBuilder(model, batch, context, routing)
     stream = builder.add("embedding", OperatorKind.EMBEDDING, m=batch, n=model.hidden)
-    for layer in range(depth):
+    if model.learned_positions:
+        stream = builder.add("position", OperatorKind.POSITION, stream, m=batch, n=model.hidden)
+    for layer in range(first_layer, first_layer + depth):
         builder.layer = layer
         stream = builder.attention(stream)
-        stream = builder.experts(stream) if model.is_moe else builder.feed_forward(stream)
+        stream = builder.experts(stream) if model.has_experts(layer) else builder.feed_forward(stream)
     builder.layer = OUTSIDE
-    normed = builder.add("final_norm", OperatorKind.NORM, stream, m=batch, n=model.hidden)
+    normed = builder.norm("final_norm", stream)
     logits = builder.add("lm_head", OperatorKind.LM_HEAD, normed, m=batch, n=model.vocab, k=model.hidden)
     builder.add("sampling", OperatorKind.SAMPLING, logits, m=batch, n=model.vocab)
-    return OperatorGraph(model, batch, context, depth, tuple(builder.operators), routing)
+    return OperatorGraph(model, batch, context, depth, tuple(builder.operators), routing, first_layer)
 
 
 class _StepBuilder:
@@ -91,41 +107,89 @@ class _StepBuilder:
         self.operators.append(Operator(name, kind, self.layer, depends, **shape))
         return len(self.operators) - 1
 
+    def norm(self, part: str, entry: int, columns: int | None = None) -> int:
+        """Norm of the residual stream, or of a latent (always RMSNorm)."""
+        if columns is not None:
+            return self.add(part, OperatorKind.NORM, entry, m=self.batch, n=columns, vectors=columns)
+        columns = self.model.hidden
+        vectors = self.model.norm_vectors * columns
+        return self.add(part, OperatorKind.NORM, entry, m=self.batch, n=columns, vectors=vectors)
+
     def attention(self, stream: int) -> int:
-        """Norm, grouped-query attention and residual of one layer."""
+        """Norm, attention and residual of one layer."""
         model, batch = self.model, self.batch
-        heads = {"batch": batch, "heads": model.heads}
-        grouped = {**heads, "kv_heads": model.kv_heads, "head_dim": model.head_dim}
-        cached = {"batch": batch, "kv_heads": model.kv_heads, "head_dim": model.head_dim}
-        normed = self.add("attn_norm", OperatorKind.NORM, stream, m=batch, n=model.hidden)
-        qkv = self.add("qkv", OperatorKind.QKV, normed, m=batch, n=model.qkv_width, k=model.hidden)
-        rope = self.add("rope", OperatorKind.ROPE, qkv, **grouped)
-        append = self.add("kv_append", OperatorKind.KV_APPEND, qkv, rope, **cached)
-        score = self.add("score", OperatorKind.SCORE, rope, append, **grouped, context=self.context)
-        softmax = self.add("softmax", OperatorKind.SOFTMAX, score, **heads, context=self.context)
-        value = self.add("value", OperatorKind.VALUE, append, softmax, **grouped, context=self.context)
-        attn_out = self.add(
-            "attn_out", OperatorKind.ATTN_OUT, value, m=batch, n=model.hidden, k=model.heads * model.head_dim
-        )
+        normed = self.norm("attn_norm", stream)
+        value = self.latent(normed) if model.latent is not None else self.grouped(normed)
+        bias = model.hidden if model.linear_bias else 0
+        inner = model.heads * model.output_dim
+        attn_out = self.add("attn_out", OperatorKind.ATTN_OUT, value, m=batch, n=model.hidden, k=inner, vectors=bias)
         return self.add("attn_residual", OperatorKind.RESIDUAL, stream, attn_out, m=batch, n=model.hidden)
 
-    def network(self, rows: int, entry: int, expert: int = OUTSIDE) -> int:
-        """Gated feed-forward network on some rows: of the dense layer, or of one expert."""
+    def grouped(self, normed: int) -> int:
+        """Projections of queries, keys and values, and grouped-query attention."""
+        model, batch = self.model, self.batch
+        shape = {"batch": batch, "heads": model.heads, "kv_heads": model.kv_heads, "head_dim": model.head_dim}
+        width = model.qkv_width
+        bias = width if model.qkv_bias else 0
+        qkv = self.add("qkv", OperatorKind.QKV, normed, m=batch, n=width, k=model.hidden, vectors=bias)
+        turned = qkv
+        if model.qk_norm:
+            gains = (model.heads + model.kv_heads if model.qk_norm == ALL_HEADS else 2) * model.head_dim
+            turned = self.add("qk_norm", OperatorKind.QK_NORM, turned, **shape, vectors=gains)
+        if model.rope_dim:
+            turned = self.add("rope", OperatorKind.ROPE, turned, **shape)
+        return self.cached(turned, *((qkv, turned) if turned != qkv else (qkv,)))
+
+    def cached(self, query: int, *new: int) -> int:
+        """Append to the cache, scores, softmax and values."""
+        model, batch = self.model, self.batch
+        cache = {"batch": batch, "kv_heads": model.kv_heads}
+        over = {**cache, "heads": model.heads, "context": self.context}
+        append = self.add(
+            "kv_append", OperatorKind.KV_APPEND, *new, **cache, head_dim=model.key_dim, value_dim=model.value_dim
+        )
+        score = self.add("score", OperatorKind.SCORE, query, append, **over, head_dim=model.key_dim)
+        shape = {"batch": batch, "heads": model.heads, "context": self.context}
+        softmax = self.add("softmax", OperatorKind.SOFTMAX, score, **shape)
+        return self.add("value", OperatorKind.VALUE, append, softmax, **over, head_dim=model.value_dim)
+
+    def latent(self, normed: int) -> int:
+        """Latent attention, absorbed or expanded."""
+        model, batch, latent = self.model, self.batch, self.model.latent
+        assert latent is not None
+        down = self.add("latent", OperatorKind.LATENT, normed, m=batch, n=latent.width, k=model.hidden)
+        q_norm = self.norm("q_norm", down, latent.q_rank)
+        kv_norm = self.norm("kv_norm", down, latent.kv_rank)
+        width = model.heads * model.head_dim
+        q_up = self.add("q_up", OperatorKind.Q_UP, q_norm, m=batch, n=width, k=latent.q_rank)
+        shape = {"batch": batch, "heads": model.heads, "kv_heads": 1, "head_dim": latent.rope}
+        rope = self.add("rope", OperatorKind.ROPE, down, q_up, **shape)
+        if latent.form != ABSORBED:
+            width = model.heads * (latent.nope + latent.value)
+            kv_up = self.add("kv_up", OperatorKind.KV_UP, kv_norm, m=batch, n=width, k=latent.kv_rank)
+            return self.cached(rope, rope, kv_up)
+        per_head = {"m": batch, "heads": model.heads}
+        absorb = self.add("absorb", OperatorKind.ABSORB, q_up, **per_head, n=latent.kv_rank, k=latent.nope)
+        value = self.cached(absorb, kv_norm, rope)
+        return self.add("value_up", OperatorKind.VALUE_UP, value, **per_head, n=latent.value, k=latent.kv_rank)
+
+    def network(self, rows: int, entry: int, prefix: str = "", width: int = 0, expert: int = OUTSIDE) -> int:
+        """Feed-forward network on some rows: of the dense layer, of the shared expert, or of one expert."""
         model = self.model
-        prefix = "" if expert == OUTSIDE else f"expert{expert}."
-        gate_up = self.add(
-            f"{prefix}gate_up", OperatorKind.GATE_UP, entry, m=rows, n=2 * model.ffn, k=model.hidden, expert=expert
-        )
-        activation = self.add(
-            f"{prefix}activation", OperatorKind.ACTIVATION, gate_up, m=rows, n=model.ffn, expert=expert
-        )
-        return self.add(
-            f"{prefix}down", OperatorKind.DOWN, activation, m=rows, n=model.hidden, k=model.ffn, expert=expert
-        )
+        width = width or model.ffn_of(self.layer)
+        own = {"m": rows, "expert": expert}
+        if model.network == RELU:
+            bias = (width, model.hidden) if model.linear_bias else (0, 0)
+            up = self.add("up", OperatorKind.UP, entry, **own, n=width, k=model.hidden, vectors=bias[0])
+        else:
+            bias = (0, 0)
+            up = self.add(f"{prefix}gate_up", OperatorKind.GATE_UP, entry, **own, n=2 * width, k=model.hidden)
+        active = self.add(f"{prefix}activation", OperatorKind.ACTIVATION, up, **own, n=width)
+        return self.add(f"{prefix}down", OperatorKind.DOWN, active, **own, n=model.hidden, k=width, vectors=bias[1])
 
     def feed_forward(self, stream: int) -> int:
         """Norm, dense network and residual of one layer."""
-        normed = self.add("ffn_norm", OperatorKind.NORM, stream, m=self.batch, n=self.model.hidden)
+        normed = self.norm("ffn_norm", stream)
         down = self.network(self.batch, normed)
         return self.add("ffn_residual", OperatorKind.RESIDUAL, stream, down, m=self.batch, n=self.model.hidden)
 
@@ -134,15 +198,18 @@ class _StepBuilder:
 
         The combines of a layer add into the same rows; none depends on another, so the schedule fixes the order.
         """
-        model, batch = self.model, self.batch
+        model, batch, gating = self.model, self.batch, self.model.gating
         assert self.routing is not None
-        normed = self.add("ffn_norm", OperatorKind.NORM, stream, m=batch, n=model.hidden)
+        normed = self.norm("ffn_norm", stream)
         logits = self.add("router", OperatorKind.ROUTER, normed, m=batch, n=model.experts, k=model.hidden)
-        topk = self.add("topk", OperatorKind.TOPK, logits, m=batch, n=model.experts)
+        bias = model.experts * SCORE_BYTES // ELEMENT_BYTES if gating.corrected else 0
+        topk = self.add("topk", OperatorKind.TOPK, logits, m=batch, n=model.experts, vectors=bias)
         combined = []
+        if gating.shared_ffn:
+            combined.append(self.network(batch, normed, "shared.", gating.shared_ffn))
         for expert, tokens in self.routing.tokens[self.layer].items():
             rows = {"m": len(tokens), "n": model.hidden, "expert": expert, "tokens": tokens}
             gather = self.add(f"expert{expert}.gather", OperatorKind.GATHER, normed, topk, **rows)
-            down = self.network(len(tokens), gather, expert)
+            down = self.network(len(tokens), gather, f"expert{expert}.", expert=expert)
             combined.append(self.add(f"expert{expert}.combine", OperatorKind.COMBINE, topk, down, **rows))
         return self.add("ffn_residual", OperatorKind.RESIDUAL, stream, *combined, m=batch, n=model.hidden)

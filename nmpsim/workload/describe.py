@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nmpsim.workload.model import Model, WeightTensor
+from nmpsim.workload.model import Model
+from nmpsim.workload.parts import WeightTensor
 
 
 def describe(model: Model) -> str:
@@ -27,13 +28,16 @@ def describe(model: Model) -> str:
         ("layers", f"{model.layers:,}"),
         ("model width D", f"{model.hidden:,}"),
         ("query heads H", f"{model.heads:,}"),
-        ("key/value heads G", f"{model.kv_heads:,} ({model.heads // model.kv_heads} query heads each)"),
-        ("head width E", f"{model.head_dim:,}"),
+        *_attention(model),
         (ffn, f"{model.ffn:,}"),
     ]
     if model.is_moe:
         dimensions.append(("experts", f"{model.experts:,}, {model.experts_per_token} per token"))
-    weights = model.layers * model.layer_weight_bytes + model.outer_weight_bytes
+        if model.gating.groups > 1:
+            dimensions.append(("expert groups", f"{model.gating.groups:,}, {model.gating.kept_groups:,} per token"))
+        if model.gating.shared_ffn:
+            dimensions.append(("shared expert", f"width {model.gating.shared_ffn:,}"))
+    weights = model.weight_bytes
     cache = model.kv_bytes_per_token
     dimensions += [
         ("vocabulary V", f"{model.vocab:,}" + (" (LM head = embedding table)" if model.tie_embeddings else "")),
@@ -47,9 +51,7 @@ def describe(model: Model) -> str:
             model.name,
             *(f"  {label:<{width}}{value}" for label, value in dimensions),
             "",
-            f"Weights of each of the {model.layers} layers",
-            *_table(model.layer_tensors, "one layer"),
-            "",
+            *_layers(model),
             "Weights outside the layers",
             *_table(model.outer_tensors, "outside"),
             "",
@@ -57,6 +59,35 @@ def describe(model: Model) -> str:
             f"sha256 of the configuration: {model.sha256}",
         ]
     )
+
+
+def _attention(model: Model) -> list[tuple[str, str]]:
+    """Dimensions of the attention beside the query heads."""
+    latent = model.latent
+    if latent is None:
+        return [
+            ("key/value heads G", f"{model.kv_heads:,} ({model.heads // model.kv_heads} query heads each)"),
+            ("head width E", f"{model.head_dim:,}"),
+        ]
+    return [
+        ("head width E", f"{latent.nope:,} and {latent.rope:,} rotated; value {latent.value:,}"),
+        ("latent width", f"queries {latent.q_rank:,}; keys and values {latent.kv_rank:,} ({latent.form})"),
+    ]
+
+
+def _layers(model: Model) -> list[str]:
+    """Tables of the kinds of layers that the model has."""
+    dense = model.gating.dense_layers
+    if not dense:
+        return [f"Weights of each of the {model.layers} layers", *_table(model.layer_tensors, "one layer"), ""]
+    return [
+        f"Weights of each of the first {dense} layers",
+        *_table(model.tensors_of(0), "one layer"),
+        "",
+        f"Weights of each of the other {model.layers - dense} layers",
+        *_table(model.layer_tensors, "one layer"),
+        "",
+    ]
 
 
 def _table(tensors: Iterable[WeightTensor], total: str) -> list[str]:

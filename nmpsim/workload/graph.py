@@ -27,11 +27,13 @@ class OperatorGraph:
     context : int
         Tokens of each sequence, the new one counted.
     layers : int
-        Layers in the graph: the first ones of the model.
+        Number of layers in the graph.
     operators : tuple of Operator
         In topological order.
     routing : Routing or None
-        Experts of each token; None for a dense model.
+        Experts of each token, from layer 0 on; None for a dense model.
+    first_layer : int
+        First of the layers.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class OperatorGraph:
     layers: int
     operators: tuple[Operator, ...]
     routing: Routing | None = None
+    first_layer: int = 0
 
     def __post_init__(self) -> None:
         names = set[str]()
@@ -74,6 +77,19 @@ class OperatorGraph:
         """Operators of one kind."""
         return tuple(operator for operator in self.operators if operator.kind is kind)
 
+    @property
+    def layer_numbers(self) -> range:
+        """Layers in the graph."""
+        return range(self.first_layer, self.first_layer + self.layers)
+
+    @cached_property
+    def distinct_experts(self) -> dict[int, int]:
+        """Number of experts that some token goes to, per layer with experts."""
+        if self.routing is None:
+            return {}
+        numbers = [layer for layer in self.layer_numbers if self.model.has_experts(layer)]
+        return {layer: len(self.routing.tokens[layer]) for layer in numbers}
+
     @cached_property
     def macs(self) -> int:
         """Multiply-accumulates of all GEMMs and of the attention."""
@@ -86,12 +102,12 @@ class OperatorGraph:
 
     @cached_property
     def gain_bytes(self) -> int:
-        """Bytes of the gain vectors of the norms."""
+        """Bytes of gains and biases."""
         return sum(operator.gain_bytes for operator in self.operators)
 
     @cached_property
     def embedding_bytes(self) -> int:
-        """Bytes of the rows read from the embedding table."""
+        """Bytes of the rows read from the tables of embeddings and positions."""
         return sum(operator.embedding_bytes for operator in self.operators)
 
     @cached_property

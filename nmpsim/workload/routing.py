@@ -16,14 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from nmpsim.errors import Fault, WorkloadError
+from nmpsim.workload.footprint import layer_faults
 from nmpsim.workload.limits import MAX_BATCH, count_faults, is_integer, read_file, shown
-from nmpsim.workload.model import Model, layer_faults
+from nmpsim.workload.model import Model
 
 DISTRIBUTIONS = ("uniform", "zipf")
 """Rules of `synthetic_routing`."""
 
 LARGEST_EXPONENT = 8.0
 """Largest Zipf exponent taken: beyond it the second expert already gets less than one token in 250."""
+
+MOST_STEPS = 100_000
+"""Latest decode step of a synthetic routing; each one is drawn after the one before."""
 
 _WEIGHT_SCALE = 2**48
 _LISTED = 6
@@ -36,7 +40,7 @@ class Routing:
     Parameters
     ----------
     assignment : tuple of tuple of tuple of int
-        ``assignment[layer][token]``: the distinct experts of the token.
+        ``assignment[layer][token]``: the distinct experts of the token; nothing for a layer without experts.
     origin : str
         Rule and seed, or file.
     """
@@ -52,7 +56,7 @@ class Routing:
     @property
     def batch(self) -> int:
         """Tokens of each layer."""
-        return len(self.assignment[0]) if self.assignment else 0
+        return max((len(layer) for layer in self.assignment), default=0)
 
     @cached_property
     def tokens(self) -> tuple[Mapping[int, tuple[int, ...]], ...]:
@@ -67,8 +71,8 @@ class Routing:
         return tuple(result)
 
 
-def routing_faults(routing: Routing, model: Model, batch: int, layers: int) -> list[Fault]:
-    """Faults of a routing for a step of ``batch`` tokens and ``layers`` layers; it may cover more layers."""
+def routing_faults(routing: Routing, model: Model, batch: int, layers: int, first_layer: int = 0) -> list[Fault]:
+    """Faults of a routing for a step of ``batch`` tokens up to layer ``layers - 1``; it may cover more layers."""
     if not model.is_moe:
         return [Fault("routing", routing.origin, f"none: {model.name} has no experts", "leave the routing out")]
     todo = "make or read the routing for this model, batch and number of layers"
@@ -76,6 +80,8 @@ def routing_faults(routing: Routing, model: Model, batch: int, layers: int) -> l
         return [Fault("routing", f"{routing.layers} layers", f"at least {layers} layers", todo)]
     faults = []
     for index, layer in enumerate(routing.assignment[:layers]):
+        if index < first_layer or not model.has_experts(index):
+            continue
         where = f"routing: layer {index}"
         if len(layer) != batch:
             faults.append(Fault(where, f"{len(layer)} tokens", f"{batch} tokens, one per sequence", todo))
@@ -91,6 +97,8 @@ def synthetic_routing(
     distribution: str = "uniform",
     exponent: float = 1.0,
     seed: int = 0,
+    locality: float = 0.0,
+    step: int = 0,
 ) -> Routing:
     """Routing by a random rule, the same on every machine.
 
@@ -99,6 +107,10 @@ def synthetic_routing(
     says which expert has which rank.  Layer l uses the raw output of PCG64 seeded with (seed, l), so a layer's routing
     does not depend on how many layers are asked for; weights are integers made by decimal arithmetic, so that no
     rounding of a mathematics library can change a draw.
+
+    A model with expert groups: once a token's experts come from as many groups as it may use, the others are left out.
+    Consecutive decode steps of the same sequences: in step t a token keeps each expert of step t - 1 with chance
+    ``locality`` and draws the others anew.  Step 0 is as without locality.
 
     Parameters
     ----------
@@ -114,11 +126,16 @@ def synthetic_routing(
         Skew of ``zipf``, 0 (uniform) to ``LARGEST_EXPONENT``; without effect for ``uniform``.
     seed : int
         Seed, at least 0.
+    locality : float
+        Chance to keep an expert from one step to the next, 0 to 1.
+    step : int
+        Decode step, from 0 on; at most ``MOST_STEPS``.
 
     Returns
     -------
     Routing
-        ``layers`` times ``batch`` tuples of ``experts_per_token`` distinct experts, in the order drawn.
+        ``layers`` times ``batch`` tuples of ``experts_per_token`` distinct experts, in the order drawn; no tuples for
+        a layer without experts.
 
     Raises
     ------
@@ -141,17 +158,31 @@ def synthetic_routing(
     if isinstance(exponent, bool) or not isinstance(exponent, int | float) or not 0 <= exponent <= LARGEST_EXPONENT:
         allowed = f"a number in 0..{LARGEST_EXPONENT:g}"
         faults.append(Fault("exponent", shown(exponent), allowed, "0 is uniform, about 1 is usual"))
+    if isinstance(locality, bool) or not isinstance(locality, int | float) or not 0 <= locality <= 1:
+        faults.append(Fault("locality", shown(locality), "a number in 0..1", "0: every step draws anew"))
+    faults += count_faults("step", step, 0, MOST_STEPS, "give the number of a decode step")
     if faults:
         raise WorkloadError("no routing", faults)
     zipf = distribution == "zipf"
     weights = zipf_weights(model.experts, exponent if zipf else 0.0)
-    assignment = []
+    keep = int(Decimal(locality) * _WEIGHT_SCALE)
+    assignment: list[tuple[tuple[int, ...], ...]] = []
     for layer in range(depth):
+        if not model.has_experts(layer):
+            assignment.append(())
+            continue
         source = _Draws(seed, layer)
         ranked = source.permutation(model.experts) if zipf else list(range(model.experts))
-        assignment.append(tuple(source.distinct(ranked, weights, model.experts_per_token) for _ in range(batch)))
+        count, groups = model.experts_per_token, model.gating.groups
+        limit = (model.experts // groups if groups > 1 else 0, model.gating.kept_groups)
+        tokens = [source.distinct(ranked, weights, count, (), *limit) for _ in range(batch)]
+        for _ in range(step):
+            kept = [[e for e in token if source.below(_WEIGHT_SCALE) < keep] for token in tokens]
+            tokens = [source.distinct(ranked, weights, count, old, *limit) for old in kept]
+        assignment.append(tuple(tokens))
     skew = f", exponent {exponent:g}" if zipf else ""
-    return Routing(tuple(assignment), f"synthetic {distribution}{skew}, seed {seed}")
+    time = f", step {step}, locality {locality:g}" if step else ""
+    return Routing(tuple(assignment), f"synthetic {distribution}{skew}, seed {seed}{time}")
 
 
 def zipf_weights(count: int, exponent: float) -> list[int]:
@@ -190,22 +221,41 @@ class _Draws:
             order[last], order[other] = order[other], order[last]
         return order
 
-    def distinct(self, ranked: Sequence[int], weights: Sequence[int], count: int) -> tuple[int, ...]:
-        """``count`` different members of ``ranked``, each draw with the weights of those still there."""
-        rest, rest_weights = list(ranked), list(weights)
-        drawn = []
-        for _ in range(count):
-            mark = self.below(sum(rest_weights))
+    def distinct(
+        self,
+        ranked: Sequence[int],
+        weights: Sequence[int],
+        count: int,
+        drawn: Sequence[int] = (),
+        group_size: int = 0,
+        most_groups: int = 1,
+    ) -> tuple[int, ...]:
+        """``count`` different members of ``ranked``, each draw with the weights of those still there.
+
+        ``drawn`` are there already.  Members e come in groups e // group_size (0: one group of all), and from at most
+        ``most_groups`` of them.
+        """
+        taken = list(drawn)
+        while len(taken) < count:
+            groups = {member // group_size if group_size else 0 for member in taken}
+            full = len(groups) >= most_groups and bool(group_size)
+            rest = [
+                (member, weight)
+                for member, weight in zip(ranked, weights, strict=True)
+                if member not in taken and not (full and member // group_size not in groups)
+            ]
+            mark = self.below(sum(weight for _, weight in rest))
             place = 0
-            while mark >= rest_weights[place]:
-                mark -= rest_weights[place]
+            while mark >= rest[place][1]:
+                mark -= rest[place][1]
                 place += 1
-            drawn.append(rest.pop(place))
-            del rest_weights[place]
-        return tuple(drawn)
+            taken.append(rest[place][0])
+        return tuple(taken)
 
 
-def load_routing(path: str | os.PathLike[str], model: Model, batch: int, layers: int | None = None) -> Routing:
+def load_routing(
+    path: str | os.PathLike[str], model: Model, batch: int, layers: int | None = None, first_layer: int = 0
+) -> Routing:
     """Routing read from JSON lines ``{"layer": 0, "token": 0, "experts": [3, 5]}``, in any order.
 
     Parameters
@@ -218,6 +268,8 @@ def load_routing(path: str | os.PathLike[str], model: Model, batch: int, layers:
         Tokens, one per sequence.
     layers : int, optional
         The first layers only; all by default.  Lines of later layers of the model are checked and not used.
+    first_layer : int
+        Layers before it need no lines.
 
     Returns
     -------
@@ -245,7 +297,9 @@ def load_routing(path: str | os.PathLike[str], model: Model, batch: int, layers:
         fault = Fault(str(file), str(error), "JSON lines in UTF-8", "write the file anew")
         raise WorkloadError("cannot read the routing", [fault]) from error
     found = _read_lines(text, str(file), model, batch, faults)
-    for layer in range(depth):
+    for layer in range(first_layer, depth):
+        if not model.has_experts(layer):
+            continue
         missing = [token for token in range(batch) if (layer, token) not in found]
         if missing:
             tokens = ", ".join(map(str, missing[:_LISTED])) + (", ..." if len(missing) > _LISTED else "")
@@ -254,7 +308,12 @@ def load_routing(path: str | os.PathLike[str], model: Model, batch: int, layers:
             faults.append(Fault(f"{file}: layer {layer}", got, "one line per token", todo))
     if faults:
         raise WorkloadError(f"{file}: not a routing of {model.name} for batch {batch}", faults)
-    assignment = tuple(tuple(found[layer, token] for token in range(batch)) for layer in range(depth))
+    assignment = tuple(
+        tuple(found[layer, token] for token in range(batch))
+        if layer >= first_layer and model.has_experts(layer)
+        else ()
+        for layer in range(depth)
+    )
     return Routing(assignment, f"file {file}")
 
 
@@ -281,6 +340,16 @@ def _read_lines(
     return found
 
 
+def routing_lines(routing: Routing) -> str:
+    """Text of a routing as `load_routing` reads it: a JSON line for every layer and token."""
+    lines = [
+        json.dumps({"layer": layer, "token": token, "experts": list(experts)})
+        for layer, tokens in enumerate(routing.assignment)
+        for token, experts in enumerate(tokens)
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _moe_faults(model: Model) -> list[Fault]:
     if model.is_moe:
         return []
@@ -299,6 +368,11 @@ def _expert_faults(where: str, experts: Sequence[object], model: Model, todo: st
     known = [expert for expert in experts if is_integer(expert)]
     if len(set(known)) < len(known):
         faults.append(Fault(where, f"experts {shown(list(experts))}", "distinct experts", todo))
+    gating = model.gating
+    groups = {expert * gating.groups // model.experts for expert in known}
+    if not faults and len(groups) > gating.kept_groups:
+        allowed = f"experts of at most {gating.kept_groups} of {gating.groups} groups"
+        faults.append(Fault(where, f"experts of {len(groups)} groups: {shown(list(experts))}", allowed, todo))
     return faults
 
 
@@ -329,6 +403,9 @@ def _parse_line(
         unsound = _expert_faults(where, experts, model, f"name the experts of {model.name}")
     else:
         unsound = [Fault(f"{where}: experts", shown(experts), "a list", todo)]
+    if not misplaced and not model.has_experts(layer):
+        allowed = f"{model.gating.dense_layers}..{model.layers - 1}: the layers with experts"
+        misplaced = [Fault(f"{where}: layer", f"{layer}, a dense layer", allowed, "remove the line")]
     faults.extend([*misplaced, *unsound])
     if misplaced:
         return None

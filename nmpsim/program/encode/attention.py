@@ -10,15 +10,13 @@ output     planes added and divided; with split sequences the parts go to the ow
 
 from __future__ import annotations
 
-import struct
-
 from nmpsim.program.beats import useful_bytes
 from nmpsim.program.encode.collective import Region
-from nmpsim.program.encode.emitter import Event
+from nmpsim.program.encode.emitter import Event, fp32_bits
 from nmpsim.program.encode.gemm import planes_of
 from nmpsim.program.encode.memory import Banks, Buffer, strip_counts
 from nmpsim.program.encode.passes import PassEmitter
-from nmpsim.program.encode.tasks import Places, Task, Tasks
+from nmpsim.program.encode.tasks import Carried, Places, Side, Task, Tasks
 from nmpsim.program.isa import (
     F_A_FP32,
     F_OUT_FP32,
@@ -38,11 +36,6 @@ EXCHANGE = 2
 
 PARTS = 3
 """Shared semaphore that counts results of sequence parts."""
-
-
-def fp32_bits(x: float) -> int:
-    """Bits of an FP32 number."""
-    return int(struct.unpack("<I", struct.pack("<f", x))[0])
 
 
 class Attention(Tasks):
@@ -75,42 +68,53 @@ class Attention(Tasks):
         super().__init__(out, banks, model, batch, context, plan)
         self.output = output
         self.group = model.heads // model.kv_heads
-        self.output_ld = model.heads * model.head_dim * 2
-        beat = out.params.dram.column_bytes
-        self.blocks = -(-model.head_dim // self.core.columns)
-        self.row = self.blocks * beat
+        self.turns = plan.turns
+        self.rows = self.group // plan.turns
+        key, value = model.key_dim, model.value_dim
+        self.output_ld = model.heads * value * 2
+        beat, columns = out.params.dram.column_bytes, self.core.columns
+        self.row = -(-key // columns) * beat
+        self.value_row = -(-value // columns) * beat
         most = max(len(tasks) for tasks in self.by_pu)
         tokens = max(t.tokens for t in self.all)
+        together = plan.together * self.turns
         self.q = buffer.take("q of the tasks", most * self.group * self.row, "attention")
         self.k = buffer.take("new k of the tasks", most * self.row, "attention")
-        self.v = buffer.take("new v of the tasks", most * self.row, "attention")
+        self._value_region(buffer, most)
         self.score_ld = tokens * 4
-        self.scores = [buffer.take_local(f"scores {i}", self.group * tokens * 4, "attention") for i in range(2)]
+        self.scores = [buffer.take_local(f"scores {i}", self.rows * tokens * 4, "attention") for i in range(2)]
         self.prob_ld = tokens * 2
         self.probs = [
-            buffer.take_local(f"probabilities {i}", self.group * tokens * 2, "attention") for i in range(plan.together)
+            buffer.take_local(f"probabilities {i}", self.rows * tokens * 2, "attention") for i in range(together)
         ]
-        self.part_bytes = self.group * model.head_dim * 4 + 2 * self.group * 4
-        self.slots = [buffer.take_local(f"part result {i}", self.part_bytes, "attention") for i in range(plan.together)]
-        owned = max(sum(1 for t in self.owners.values() if t.pu == pu) for pu in range(out.pus))
-        self.parts_at = buffer.take("parts", owned * self.parts * self.part_bytes if self.parts > 1 else 1, "attention")
+        self.part_bytes = self.rows * value * 4 + 2 * self.rows * 4
         self.planes = planes_of(self.core, plan.value)
-        size = self.planes * self.group * self.blocks * self.core.columns * 4
+        self.partial_ld = -(-value // columns) * columns * 4
+        size = self.planes * self.rows * self.partial_ld
         self.partial = [buffer.take_local(f"value planes {i}", size, "attention") for i in range(2)]
-        self.scale = out.table([fp32_bits(model.head_dim**-0.5)])
+        self.scale = out.table([fp32_bits(model.score_scale)])
+        self._result_regions(buffer, together)
 
-    def exchange(
-        self, heads: list[tuple[str, int, int, int]], ld: int, ready: list[Event | None]
-    ) -> list[list[Event | None]]:
+    def _value_region(self, buffer: Buffer, most: int) -> None:
+        """Take the region of new values of `most` tasks."""
+        self.v = buffer.take("new v of the tasks", most * self.value_row, "attention")
+        self.v_step = self.value_row
+
+    def _result_regions(self, buffer: Buffer, together: int) -> None:
+        """Take the regions of results, statistics and parts; `together` results at once."""
+        owned = max(len(self._mine(pu)) for pu in range(self.out.pus))
+        self.slots = [buffer.take_local(f"part result {i}", self.part_bytes, "attention") for i in range(together)]
+        self.statistics = [slot + self.rows * self.model.value_dim * 4 for slot in self.slots]
+        size = owned * self.turns * self.parts * self.part_bytes if self.parts > 1 else 1
+        self.parts_at = buffer.take("parts", size, "attention")
+
+    def exchange(self, heads: list[Carried], ready: list[list[Event | None]]) -> list[list[Event | None]]:
         """Bring projected heads to the PUs of their tasks.
 
         Parameters
         ----------
-        heads : list of (str, int, int, int)
-            (``"q"``, ``"k"`` or ``"v"``; head; PU that projected it; address of its column there), rows = batch.
-        ld : int
-            Bytes between rows of the projection.
-        ready : list of Event, by PU
+        heads : list of Carried
+        ready : list of lists of Event, by PU
             When the projected and rotated heads stand.
 
         Returns
@@ -118,46 +122,73 @@ class Attention(Tasks):
         list of lists of Event, by PU
             When all heads of the PU's tasks stand there.
         """
-        out = self.out
-        size = self.model.head_dim * 2
-        done: list[dict[int, int]] = [{} for _ in range(out.pus)]
-        for kind, head, source, address in heads:
-            kv_head = head // self.group if kind == "q" else head
-            for runs in self.runs(kv_head, appended=kind != "q"):
-                first = runs[0]
-                start = address + first.batch * ld
-                if kind == "q":
-                    target, target_ld = self.q + (first.slot * self.group + head % self.group) * self.row, 0
+        done: list[dict[int, int]] = [{} for _ in range(self.out.pus)]
+        for piece in heads:
+            kv_head = piece.head // self.group if piece.kind == "q" else piece.head
+            for run in self.runs(kv_head, appended=piece.kind != "q"):
+                slot = run[0].slot
+                if piece.kind == "q":
+                    target = self.q + (slot * self.group + piece.head % self.group) * self.row
                     target_ld = self.group * self.row
                 else:
-                    target, target_ld = (self.k if kind == "k" else self.v) + first.slot * self.row, self.row
-                if first.pu == source:
-                    event = out.vector(
-                        source,
-                        V_COPY,
-                        len(runs),
-                        self.model.head_dim,
-                        [ready[source]],
-                        a=start,
-                        a_ld=ld,
-                        out=target,
-                        out_ld=target_ld,
-                    )
-                else:
-                    _, event = out.send(
-                        source,
-                        first.pu,
-                        [ready[source]],
-                        common=EXCHANGE,
-                        rows=len(runs),
-                        size=size,
-                        source=start,
-                        source_ld=ld,
-                        target=target,
-                        target_ld=target_ld,
-                    )
-                done[first.pu][event.semaphore] = event.value
+                    target_ld = self.row if piece.kind == "k" else self.value_row
+                    target = (self.k if piece.kind == "k" else self.v) + slot * target_ld
+                source = piece.address + run[0].batch * piece.ld, piece.ld
+                self._carry(
+                    run[0].pu, piece.pu, len(run), piece.columns, source, (target, target_ld), ready, done, piece.first
+                )
         return [[Event(s, c) for s, c in d.items()] for d in done]
+
+    def exchange_sides(self, sides: list[Side], ready: list[list[Event | None]]) -> list[list[Event | None]]:
+        """Bring query heads that stand side by side to the PUs of their tasks; parameters as for `exchange`.
+
+        Parameters
+        ----------
+        sides : list of Side
+        ready : list of lists of Event, by PU
+        """
+        done: list[dict[int, int]] = [{} for _ in range(self.out.pus)]
+        for side in sides:
+            for task in self.all:
+                target = self.q + (task.slot * self.group + side.head) * self.row
+                source = side.address + task.batch * side.ld, side.step
+                self._carry(
+                    task.pu, side.pu, side.heads, side.columns, source, (target, self.row), ready, done, side.first
+                )
+        return [[Event(s, c) for s, c in d.items()] for d in done]
+
+    def _carry(
+        self,
+        to: int,
+        pu: int,
+        rows: int,
+        columns: int,
+        source: tuple[int, int],
+        target: tuple[int, int],
+        ready: list[list[Event | None]],
+        done: list[dict[int, int]],
+        first: int,
+    ) -> None:
+        """Copy or send rows of columns; (address, ld) of both ends; notes the event in `done`."""
+        out = self.out
+        at = target[0] + first * 2
+        if to == pu:
+            place = {"a": source[0], "a_ld": source[1], "out": at, "out_ld": target[1]}
+            event = out.vector(pu, V_COPY, rows, columns, ready[pu], **place)
+        else:
+            _, event = out.send(
+                pu,
+                to,
+                ready[pu],
+                common=EXCHANGE,
+                rows=rows,
+                size=columns * 2,
+                source=source[0],
+                source_ld=source[1],
+                target=at,
+                target_ld=target[1],
+            )
+        done[to][event.semaphore] = event.value
 
     def _stream(self, pu: int, places: Places, index: int, name: str, operator: int) -> None:
         row, tile = places[index, name]
@@ -191,16 +222,19 @@ class Attention(Tasks):
             self.out.operator = operators["kv_append"]
             for task in tasks:
                 if task.part == self.parts - 1:
-                    sources = self.k + task.slot * self.row, self.v + task.slot * self.row
+                    sources = self.k + task.slot * self.row, self.v + task.slot * self.v_step
                     self.append(layer, task, places, sources, ready[pu])
             for first in range(0, len(tasks), self.plan.together):
                 self._batch_of_tasks(
                     pu, tasks[first : first + self.plan.together], places, operators, ready[pu], arrived, last
                 )
-        if self.parts > 1:
-            self.out.operator = operators["value"]
-            self._combine(arrived, last)
-        regions = [
+        self.out.operator = operators["value"]
+        self._combine(arrived, last)
+        return self._regions(), [[event] for event in last]
+
+    def _regions(self) -> list[list[Region]]:
+        """What each PU holds of the attention output."""
+        return [
             [
                 self._region(run)
                 for g in range(self.model.kv_heads)
@@ -209,10 +243,9 @@ class Attention(Tasks):
             ]
             for pu in range(self.out.pus)
         ]
-        return regions, [[event] for event in last]
 
     def _region(self, run: list[Task]) -> Region:
-        size = self.group * self.model.head_dim * 2
+        size = self.group * self.model.value_dim * 2
         address = self.output + run[0].batch * self.output_ld + run[0].head * size
         return Region(address, len(run), size, self.output_ld)
 
@@ -226,78 +259,96 @@ class Attention(Tasks):
         arrived: list[dict[int, int]],
         last: list[Event | None],
     ) -> None:
-        """Scores of all tasks of a batch, then their values."""
-        out, model = self.out, self.model
+        """Scores of all tasks of a batch, then their values; heads of a task in turns."""
+        out, model, rows = self.out, self.model, self.rows
         softmax: list[Event] = []
-        free: list[Event | None] = [last[pu], last[pu]]
+        free: list[list[Event | None]] = [[last[pu]], [last[pu]]]
         out.operator = operators["score"]
         q = self.q + tasks[0].slot * self.group * self.row
-        queries = out.bring(pu, q, self.row, len(tasks) * self.group, model.head_dim * 2, ready)
-        for i, task in enumerate(tasks):
+        queries = out.bring(pu, q, self.row, len(tasks) * self.group, model.key_dim * 2, ready)
+        items = [(task, turn) for task in tasks for turn in range(self.turns)]
+        for i, (task, _) in enumerate(items):
             out.operator = operators["score"]
             self._stream(pu, places, self.number[task], "k", operators["score"])
             scored = out.run_pass(
                 pu,
                 self.plan.score,
-                queries.below(i * self.group),
+                queries.below(i * rows),
                 [softmax[i - 2] if i >= 2 else last[pu]],
-                m=self.group,
+                m=rows,
                 n=task.tokens,
-                k=model.head_dim,
+                k=model.key_dim,
                 out=self.scores[i % 2],
                 out_ld=self.score_ld,
                 operator=operators["score"],
             )
             out.operator = operators["softmax"]
-            stats = self.slots[i] + self.group * model.head_dim * 4
             softmax.append(
                 out.vector(
                     pu,
                     V_SOFTMAX,
-                    self.group,
+                    rows,
                     task.tokens,
                     [scored, last[pu]],
                     a=self.scores[i % 2],
                     a_ld=self.score_ld,
                     out=self.probs[i],
                     out_ld=self.prob_ld,
-                    c=stats,
+                    c=self.statistics[i],
                     table=self.scale,
                 )
             )
         out.operator = operators["value"]
-        for i, task in enumerate(tasks):
+        for i, (task, turn) in enumerate(items):
             self._stream(pu, places, self.number[task], "v", operators["value"])
-            ld = self.blocks * self.core.columns * 4
             valued = out.run_pass(
                 pu,
                 self.plan.value,
-                out.bring(pu, self.probs[i], self.prob_ld, self.group, task.tokens * 2, [softmax[i]]),
-                [free[i % 2]],
-                m=self.group,
-                n=model.head_dim,
+                out.bring(pu, self.probs[i], self.prob_ld, rows, task.tokens * 2, [softmax[i]]),
+                free[i % 2],
+                m=rows,
+                n=model.value_dim,
                 k=task.tokens,
                 out=self.partial[i % 2],
-                out_ld=ld,
+                out_ld=self.partial_ld,
                 planes=self.planes,
-                plane_ld=self.group * ld,
+                plane_ld=rows * self.partial_ld,
                 operator=operators["value"],
             )
-            free[i % 2] = last[pu] = self._finish(pu, i, task, valued, ld, arrived)
+            last[pu], free[i % 2] = self._finish(pu, i, task, turn, valued, arrived)
 
-    def _finish(self, pu: int, i: int, task: Task, valued: Event, ld: int, arrived: list[dict[int, int]]) -> Event:
-        """Add the planes of a task's result; into the output, or into the owner's list of parts."""
-        out, model = self.out, self.model
-        width = model.head_dim
-        stats = self.slots[i] + self.group * width * 4
-        common = {"a": self.partial[i % 2], "a_ld": ld, "planes": self.planes, "plane_ld": self.group * ld, "c": stats}
+    def result(self, owner: Task, turn: int = 0) -> int:
+        """Address of the result of a task that owns its sequence, or of a turn of its heads."""
+        size = self.group * self.model.value_dim * 2
+        inside = turn * (size // self.turns)
+        return self.output + owner.batch * self.output_ld + owner.head * size + inside
+
+    def _mine(self, pu: int) -> list[Task]:
+        return [t for t in self.owners.values() if t.pu == pu]
+
+    def _finish(
+        self, pu: int, i: int, task: Task, turn: int, valued: Event, arrived: list[dict[int, int]]
+    ) -> tuple[Event | None, list[Event | None]]:
+        """Add the planes of a task's result; into the output, or into the owner's list of parts.
+
+        Returns when the task is over, and when its planes may be written again.
+        """
+        out, width, rows = self.out, self.model.value_dim, self.rows
+        common = {
+            "a": self.partial[i % 2],
+            "a_ld": self.partial_ld,
+            "planes": self.planes,
+            "plane_ld": rows * self.partial_ld,
+            "c": self.statistics[i],
+        }
         if self.parts == 1:
-            target = self.output + task.batch * self.output_ld + task.head * self.group * width * 2
-            return out.vector(pu, V_ATTENTION_OUT, self.group, width, [valued], out=target, out_ld=width * 2, **common)
+            target = self.result(task, turn)
+            done = out.vector(pu, V_ATTENTION_OUT, rows, width, [valued], out=target, out_ld=width * 2, **common)
+            return done, [done]
         done = out.vector(
             pu,
             V_ATTENTION_OUT,
-            self.group,
+            rows,
             width,
             [valued],
             out=self.slots[i],
@@ -306,7 +357,7 @@ class Attention(Tasks):
             **common,
         )
         owner = self.owners[task.head, task.batch]
-        place = self._part_place(owner, task.part)
+        place = self._part_place(owner, task.part, turn)
         if owner.pu == pu:
             done = out.vector(pu, V_COPY, 1, self.part_bytes // 4, [done], a=self.slots[i], out=place, flags=F_A_FP32)
             event = done
@@ -315,31 +366,32 @@ class Attention(Tasks):
                 pu, owner.pu, [done], common=PARTS, size=self.part_bytes, source=self.slots[i], target=place
             )
         arrived[owner.pu][event.semaphore] = event.value
-        return done
+        return done, [done]
 
-    def _part_place(self, owner: Task, part: int) -> int:
-        mine = [t for t in self.owners.values() if t.pu == owner.pu]
-        return self.parts_at + (mine.index(owner) * self.parts + part) * self.part_bytes
+    def _part_place(self, owner: Task, part: int, turn: int) -> int:
+        number = (self._mine(owner.pu).index(owner) * self.turns + turn) * self.parts + part
+        return self.parts_at + number * self.part_bytes
 
     def _combine(self, arrived: list[dict[int, int]], last: list[Event | None]) -> None:
         """Combine the parts of every sequence at its owner."""
-        out, width = self.out, self.model.head_dim
-        for owner in self.owners.values():
+        if self.parts == 1:
+            return
+        out, width = self.out, self.model.value_dim
+        for owner, turn in ((o, t) for o in self.owners.values() for t in range(self.turns)):
             waits = [Event(s, c) for s, c in arrived[owner.pu].items()]
-            place = self._part_place(owner, 0)
-            target = self.output + owner.batch * self.output_ld + owner.head * self.group * width * 2
+            place = self._part_place(owner, 0, turn)
             last[owner.pu] = out.vector(
                 owner.pu,
                 V_COMBINE_PARTS,
-                self.group,
+                self.rows,
                 width,
                 waits,
                 a=place,
                 a_ld=width * 4,
                 planes=self.parts,
                 plane_ld=self.part_bytes,
-                c=place + self.group * width * 4,
+                c=place + self.rows * width * 4,
                 imm=self.part_bytes,
-                out=target,
+                out=self.result(owner, turn),
                 out_ld=width * 2,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,11 @@ from nmpsim.program.isa import (
 )
 from nmpsim.program.vector import loops
 from nmpsim.spec.params import MachineParams
+
+
+def fp32_bits(x: float) -> int:
+    """Bits of an FP32 number."""
+    return int(struct.unpack("<I", struct.pack("<f", x))[0])
 
 
 class Event(NamedTuple):

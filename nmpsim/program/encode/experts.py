@@ -8,12 +8,26 @@ activations, sends its partial logits to all others, and routes on its own.
 from __future__ import annotations
 
 from nmpsim.program.encode.collective import Region, to_all
-from nmpsim.program.encode.emitter import Event
+from nmpsim.program.encode.emitter import Event, fp32_bits
 from nmpsim.program.encode.gemm import Chunk, Gemm, Segments, reduce_chunk
-from nmpsim.program.encode.layout import Ready, StepLayout
+from nmpsim.program.encode.layout import Ready
 from nmpsim.program.encode.spread import Sliced
-from nmpsim.program.isa import F_A_FP32, F_ACCUMULATE, F_RESIDUAL, V_AXPY, V_COPY, V_REDUCE, V_ROUTE
-from nmpsim.workload import OperatorKind
+from nmpsim.program.encode.vectors import StepVectors
+from nmpsim.program.isa import (
+    F_A_FP32,
+    F_ACCUMULATE,
+    F_ALL,
+    F_NORMALISE,
+    F_RESIDUAL,
+    V_AXPY,
+    V_COPY,
+    V_GROUP_LIMIT,
+    V_PICK,
+    V_REDUCE,
+    V_ROUTE,
+    V_SIGMOID,
+)
+from nmpsim.workload import SIGMOID, OperatorKind
 
 
 class Experts:
@@ -21,16 +35,22 @@ class Experts:
 
     Parameters
     ----------
-    step : StepLayout
+    step : StepVectors
         The step it belongs to; regions are taken in phase ``ffn``.
     """
 
-    def __init__(self, step: StepLayout) -> None:
+    def __init__(self, step: StepVectors) -> None:
         self.step = step
         model, m, take = step.model, step.m, step.buffer.take
         most = max((o.m for o in step.graph.operators if o.kind is OperatorKind.GATHER), default=1)
         self.choices = model.experts_per_token
         self.logits = take("router logits", step.pus * m * model.experts * 4, "ffn")
+        if model.gating.scoring == SIGMOID:
+            self.scores, self.ranked = (
+                take(f"{name}router scores", m * model.experts * 4, "ffn") for name in ("", "ranked ")
+            )
+            beat = step.params.dram.column_bytes
+            self.correction = take("correction of scores", -(-model.experts * 4 // beat) * beat, "ffn")
         self.weights = take("expert weights", m * self.choices * 4, "ffn")
         self.rows = take("rows of an expert", most * model.hidden * 2, "ffn")
         self.sum_ld = max(n for _, n in step.hidden) * 4
@@ -61,30 +81,75 @@ class Experts:
         out.operator = step.index[f"layer{layer}.topk"]
         assert step.graph.routing is not None
         chosen = [tuple(experts) for experts in step.graph.routing.assignment[layer]]
-        table = out.table([e for token in chosen for e in token])
         weights: Ready = []
+        corrected = step.nothing()
+        if step.model.gating.scoring == SIGMOID:
+            every = [(0, experts)] * step.pus
+            corrected = step.constant(f"layers.{layer}.router_bias", self.correction, every, 4, normed.ready)
         for pu in range(step.pus):
-            waits = [done[pu], *came[pu]]
-            weights.append(
-                [
-                    out.vector(
-                        pu,
-                        V_ROUTE,
-                        m,
-                        experts,
-                        waits,
-                        a=self.logits,
-                        a_ld=experts * 4,
-                        planes=len(owners),
-                        plane_ld=size,
-                        imm=self.choices,
-                        table=table,
-                        out=self.weights,
-                        out_ld=self.choices * 4,
-                    )
-                ]
-            )
+            waits = [done[pu], *came[pu], *corrected[pu]]
+            weights.append([self._weigh(pu, chosen, len(owners), waits)])
         return normed, weights, chosen
+
+    def _weigh(self, pu: int, chosen: list[tuple[int, ...]], planes: int, waits: list[Event | None]) -> Event:
+        """Emit choice and weights of the experts from the logits; returns when the weights stand."""
+        step, m = self.step, self.step.m
+        out, gating, experts = step.out, step.model.gating, step.model.experts
+        numbers = [e for token in chosen for e in token]
+        ld = experts * 4
+        logits = {"a": self.logits, "a_ld": ld, "planes": planes, "plane_ld": m * ld}
+        result = {"out": self.weights, "out_ld": self.choices * 4, "imm": self.choices}
+        if gating.scoring != SIGMOID:
+            flags = 0 if gating.normalise else F_ALL
+            table = out.table(numbers)
+            return out.vector(pu, V_ROUTE, m, experts, waits, table=table, flags=flags, **logits, **result)
+        scored = out.vector(pu, V_SIGMOID, m, experts, waits, out=self.scores, out_ld=ld, **logits)
+        limited = out.vector(
+            pu,
+            V_GROUP_LIMIT,
+            m,
+            experts,
+            [scored],
+            a=self.scores,
+            a_ld=ld,
+            b=self.correction,
+            imm=gating.groups,
+            table=out.table([gating.kept_groups]),
+            out=self.ranked,
+            out_ld=ld,
+        )
+        table = out.table([*numbers, fp32_bits(gating.scale)])
+        flags = F_NORMALISE if gating.normalise else 0
+        both = {"a": self.scores, "a_ld": ld, "c": self.ranked, "c_ld": ld}
+        return out.vector(pu, V_PICK, m, experts, [limited], table=table, flags=flags, **both, **result)
+
+    def _shared(self, layer: int, normed: Sliced) -> Ready:
+        """Emit the expert that every token goes to; its result begins the sum."""
+        step = self.step
+        name, tensor = f"layer{layer}.shared.", f"layers.{layer}.shared."
+        step.h = step.h_spaces[1]  # the first routed expert takes the other
+        index, activation = step.index[name + "gate_up"], step.index[name + "activation"]
+        columns = step.graph.operators[activation].n
+        activated = step.spread.run(
+            index,
+            step.schedule.gemm[index],
+            tensor + "gate_up",
+            step.m,
+            normed,
+            step.segments(OperatorKind.GATE_UP, 2 * columns),
+            step.swiglu(activation, step.m, step.nothing()),
+            paired=True,
+        )
+        index = step.index[name + "down"]
+
+        def keep(pu: int, chunk: Chunk) -> Event:
+            step.out.operator = index
+            return reduce_chunk(step.out, pu, step.m, chunk, self.sum + chunk.start * 4, self.sum_ld, fp32=True)
+
+        h = step.sliced_ffn([[a] for a in activated], columns)
+        segments = step.segments(OperatorKind.DOWN)
+        results = step.spread.run(index, step.schedule.gemm[index], tensor + "down", step.m, h, segments, keep)
+        return [[r] for r in results]
 
     def encode_layer(self, layer: int, normed: Sliced, residual: int) -> Ready:
         """Emit a MoE layer behind its norm; the residual stream stands at ``x`` afterwards.
@@ -99,8 +164,11 @@ class Experts:
         """
         step, m, out = self.step, self.step.m, self.step.out
         normed, weights, chosen = self._route(layer, normed)
-        done: Ready = [[] for _ in range(step.pus)]
+        done: Ready = step.nothing()
         started: set[int] = set()
+        if step.model.gating.shared_ffn:
+            done = self._shared(layer, normed)
+            started.update(range(m))
         gathered: Ready | None = None
         experts = [o for o in step.graph.of_layer(layer) if o.kind is OperatorKind.GATHER]
         for number, gather in enumerate(experts):
@@ -184,7 +252,7 @@ class Experts:
             tensor + "gate_up",
             m,
             everywhere,
-            step.segments(OperatorKind.GATE_UP),
+            step.segments(OperatorKind.GATE_UP, step.graph.operators[index].n),
             step.swiglu(step.index[name + "activation"], m, before),
             paired=True,
         )
@@ -196,7 +264,7 @@ class Experts:
                 step.out, pu, m, chunk, self.result + chunk.start * 4, self.sum_ld, fp32=True, waits=list(before[pu])
             )
 
-        h = step.sliced_ffn([[a] for a in activated])
+        h = step.sliced_ffn([[a] for a in activated], step.model.ffn)
         results = step.spread.run(
             index, step.schedule.gemm[index], tensor + "down", m, h, step.segments(OperatorKind.DOWN), keep
         )

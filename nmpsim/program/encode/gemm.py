@@ -14,7 +14,7 @@ from nmpsim.program.beats import Tile, useful_bytes
 from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.encode.memory import Banks, strip_counts
 from nmpsim.program.encode.passes import Operand, PassEmitter
-from nmpsim.program.isa import F_OUT_FP32, MOVE, SPLIT_K, STREAM, TREE, V_REDUCE, WEIGHT
+from nmpsim.program.isa import F_BIAS, F_OUT_FP32, MOVE, SPLIT_K, STREAM, TREE, V_REDUCE, WEIGHT
 from nmpsim.program.schedule import PassPlan
 from nmpsim.spec.params import CoreParams
 
@@ -289,8 +289,28 @@ def reduce_chunk(
     *,
     fp32: bool = False,
     waits: list[Event | None] | None = None,
+    bias: int = 0,
+    flags: int = 0,
 ) -> Event:
-    """Add the planes of a chunk into [m, columns] at `target`, in FP16 or FP32."""
+    """Add the planes of a chunk into [m, columns] at `target`, in FP16 or FP32.
+
+    Parameters
+    ----------
+    out : Emitter
+    pu, m : int
+        PU, and rows.
+    chunk : Chunk
+    target, ld : int
+        Where the result goes; bytes.
+    fp32 : bool
+        Whether it is FP32.
+    waits : list of Event, optional
+        When the target may be written.
+    bias : int
+        With F_BIAS: address of the bias of the first column of the PU's share.
+    flags : int
+        F_BIAS or 0.
+    """
     return out.vector(
         pu,
         V_REDUCE,
@@ -303,7 +323,8 @@ def reduce_chunk(
         plane_ld=chunk.plane_ld,
         out=target,
         out_ld=ld,
-        flags=F_OUT_FP32 if fp32 else 0,
+        flags=(F_OUT_FP32 if fp32 else 0) | flags,
+        **({"b": bias + chunk.start * 2} if flags & F_BIAS else {}),
     )
 
 

@@ -6,9 +6,6 @@ one sum of squares per token; attention runs on tasks (see attention.py).
 
 from __future__ import annotations
 
-from nmpsim.errors import Fault, InfeasibleError
-from nmpsim.program.encode.attention import fp32_bits
-from nmpsim.program.encode.collective import Region, to_all
 from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.experts import Experts
 from nmpsim.program.encode.gemm import (
@@ -16,30 +13,28 @@ from nmpsim.program.encode.gemm import (
     Consume,
     reduce_chunk,
 )
-from nmpsim.program.encode.layout import Ready, StepLayout
-from nmpsim.program.encode.memory import WEIGHTS
+from nmpsim.program.encode.latent import LatentAttention
+from nmpsim.program.encode.layout import Ready
 from nmpsim.program.encode.spread import Sliced
+from nmpsim.program.encode.tasks import Carried
+from nmpsim.program.encode.vectors import Normed, StepVectors
 from nmpsim.program.isa import (
-    CONSTANT,
-    EMBEDDING,
+    F_BIAS,
     F_FIRST,
     F_RESIDUAL,
-    LOAD,
-    MOVE,
     V_ARGMAX,
     V_ARGMAX_MERGE,
-    V_NORM,
     V_REDUCE,
+    V_RELU,
     V_ROPE,
-    V_SUM_SQUARES,
 )
-from nmpsim.program.program import BeatImage, Program, ProgramOperator
+from nmpsim.program.program import Program, ProgramOperator
 from nmpsim.program.schedule import Schedule
 from nmpsim.spec.params import MachineParams
-from nmpsim.workload import OUTSIDE, OperatorKind
+from nmpsim.workload import ATTENTION_KINDS, OUTSIDE, PER_HEAD, SWIGLU, OperatorKind
 
 
-class StepEncoder(StepLayout):
+class StepEncoder(StepVectors):
     """Encodes one decode step.
 
     Parameters
@@ -52,165 +47,51 @@ class StepEncoder(StepLayout):
     """
 
     def __init__(self, schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -> None:
-        super().__init__(schedule, params)
-        self.tokens = tokens
-        self.experts = Experts(self) if self.model.experts else None
+        super().__init__(schedule, params, tokens)
+        self.experts = Experts(self) if any(map(self.model.has_experts, self.graph.layer_numbers)) else None
+        self.latent = LatentAttention(self) if self.model.latent is not None else None
         self.buffer.check()
 
-    def embedding(self, operator: int) -> Ready:
-        """Load the rows of the tokens, each PU its own columns."""
-        dram, model = self.params.dram, self.model
-        self.out.operator = operator
-        per_row = dram.columns // self.beats
-        if per_row == 0:
-            fault = Fault(
-                "placement of the embedding",
-                f"{self.beats} beats per PU and token",
-                f"at most {dram.columns} (one row)",
-                "use more PUs or a chip with longer rows",
-            )
-            raise InfeasibleError("an embedding row does not fit", [fault])
-        ready: Ready = []
-        for pu, (first, number) in enumerate(self.hidden):
-            start = self.banks.rows(pu, -(-model.vocab // (dram.banks * per_row)))
-            done = None
-            for b, token in enumerate(self.tokens):
-                bank, place = token % dram.banks, token // dram.banks
-                row, column = start + place // per_row, place % per_row * self.beats
-                beats = -(-number * 2 // dram.column_bytes)
-                if beats:
-                    done = self.out.emit(
-                        pu,
-                        MOVE,
-                        LOAD,
-                        bank=bank,
-                        row=row,
-                        column=column,
-                        beats=beats,
-                        out=self.x + b * self.x_ld,
-                        traffic=EMBEDDING,
-                        bytes=number * 2,
-                    )
-                    self.banks.images[WEIGHTS].append(
-                        BeatImage("embedding", pu, bank, row, column, beats, token, first, number)
-                    )
-            ready.append([done])
-        for pu in range(self.pus):
-            self.join(pu, ready[pu], self.flag)
-        return ready
-
-    def join(self, pu: int, waits: list[Event | None], target: int) -> Event:
-        """Emit the cheapest vector operation, one element, to wait for more events than an instruction can name."""
-        own = min(1, self.hidden[pu][1])
-        return self.out.vector(pu, V_SUM_SQUARES, 1, own, waits, a=self.x, a_ld=self.x_ld, out=target)
-
-    def constant(self, tensor: str, target: int, shares: list[tuple[int, int]], size: int, waits: Ready) -> Ready:
-        """Load the own columns of a vector (`size` bytes an element) to `target`."""
-        dram = self.params.dram
-        ready: Ready = []
-        for pu, (first, number) in enumerate(shares):
-            beats = -(-number * size // dram.column_bytes)
-            done = None
-            if beats > dram.columns:
-                fault = Fault(
-                    f"placement of {tensor}",
-                    f"{beats} beats per PU",
-                    f"at most {dram.columns} (one row)",
-                    "use more PUs or a chip with longer rows",
-                )
-                raise InfeasibleError("a vector does not fit into a row", [fault])
-            if beats:
-                row = self.banks.rows(pu, 1)
-                bank = row % dram.banks
-                done = self.out.emit(
-                    pu,
-                    MOVE,
-                    LOAD,
-                    waits[pu],
-                    bank=bank,
-                    row=row,
-                    column=0,
-                    beats=beats,
-                    out=target,
-                    traffic=CONSTANT,
-                    bytes=number * size,
-                )
-                self.banks.images[WEIGHTS].append(
-                    BeatImage(tensor, pu, bank, row, 0, beats, 0, first, number, fp32=size == 4)
-                )
-            ready.append([done])
-        return ready
-
-    def norm(self, operator: int, tensor: str, ready: Ready) -> Sliced:
-        """RMSNorm of the residual stream into the sliced activations `y`."""
-        out, m = self.out, self.m
-        out.operator = operator
-        turn = self.shared_turn()
-        space = self.norms % 2
-        self.norms += 1
-        gain = self.constant(tensor, self.gain[space], self.hidden, 2, self.gain_readers[space])
-        own = [self.stats[turn] + pu * m * 4 for pu in range(self.pus)]
-        sums: Ready = []
-        for pu, (_, number) in enumerate(self.hidden):
-            sums.append([out.vector(pu, V_SUM_SQUARES, m, number, ready[pu], a=self.x, a_ld=self.x_ld, out=own[pu])])
-        came = to_all(out, [Region(a, 1, m * 4, m * 4) for a in own], sums, turn)
-        normed: Ready = []
-        eps = out.table([fp32_bits(self.model.rms_eps)])
-        for pu, (first, number) in enumerate(self.hidden):
-            waits = [*sums[pu], *came[pu], *gain[pu]]
-            normed.append(
-                [
-                    out.vector(
-                        pu,
-                        V_NORM,
-                        m,
-                        number,
-                        waits,
-                        a=self.x,
-                        a_ld=self.x_ld,
-                        b=self.gain[space],
-                        c=self.stats[turn],
-                        planes=self.pus,
-                        plane_ld=m * 4,
-                        imm=self.model.hidden,
-                        table=eps,
-                        out=self.y + first * 2,
-                        out_ld=self.y_ld,
-                    )
-                ]
-            )
-        self.gain_readers[space] = normed
-        return Sliced(self.y, self.y_ld, self.hidden, normed)
-
     def qkv_and_rope(self, layer: int, normed: Sliced, rope: Ready) -> Ready:
-        """Project Q, K, V, rotate, and bring the heads to their tasks."""
+        """Project Q, K, V, norm and rotate them, and bring the heads to their tasks."""
         out, model, m = self.out, self.model, self.m
-        index = self.index[f"layer{layer}.qkv"]
+        name = f"layer{layer}."
+        index = self.index[name + "qkv"]
         width = model.head_dim
+        bias, biased = self.bias(layer, OperatorKind.QKV)
+        flags = F_BIAS if model.qkv_bias else 0
 
         def keep(pu: int, chunk: Chunk) -> Event:
-            return reduce_chunk(out, pu, m, chunk, self.qkv + chunk.start * 2, self.qkv_ld)
+            target = self.qkv + chunk.start * 2
+            event = reduce_chunk(out, pu, m, chunk, target, self.qkv_ld, bias=bias, flags=flags, waits=biased[pu])
+            self.reads_bias(OperatorKind.QKV, pu, event)
+            return event
 
         done = self.spread.run(
             index, self.schedule.gemm[index], f"layers.{layer}.qkv", m, normed, self.segments(OperatorKind.QKV), keep
         )
         joined = [self.join(pu, self.spread.sent[pu], self.joined) for pu in range(self.pus)]
-        out.operator = self.index[f"layer{layer}.rope"]
-        heads: list[tuple[str, int, int, int]] = []
-        rotated: list[Event | None] = []
-        for pu, owned in enumerate(self.heads()):
-            event = done[pu]
-            for i, (kind, head) in enumerate(owned):
-                heads.append((kind, head, pu, self.qkv + i * width * 2))
-                if kind == "v":
-                    continue
+        owned = self.heads()
+        ready: Ready = [[event] for event in done]
+        if model.qk_norm == PER_HEAD:
+            ready = self.norm_heads(self.index[name + "qk_norm"], layer, owned, ready)
+        elif model.qk_norm:
+            ready = self._norm_all_heads(self.index[name + "qk_norm"], layer, owned, ready)
+        heads: list[Carried] = []
+        if model.rope_dim:
+            out.operator = self.index[name + "rope"]
+        for pu, mine in enumerate(owned):
+            for i, (kind, head) in enumerate(mine):
                 at = self.qkv + i * width * 2
+                heads.append(Carried(kind, head, pu, at, self.qkv_ld, width))
+                if kind == "v" or not model.rope_dim:
+                    continue
                 event = out.vector(
                     pu,
                     V_ROPE,
                     m,
                     width,
-                    [event, *rope[pu]],
+                    [*ready[pu], *rope[pu]],
                     a=at,
                     a_ld=self.qkv_ld,
                     b=self.rope_at,
@@ -218,48 +99,100 @@ class StepEncoder(StepLayout):
                     out=at,
                     out_ld=self.qkv_ld,
                 )
-            rotated.append(event)
-        there = self.attention.exchange(heads, self.qkv_ld, rotated)
+                ready[pu] = [event]
+        there = self.attention.exchange(heads, ready)
         return [[*events, join] for events, join in zip(there, joined, strict=True)]
 
-    def residual(self, operator: int) -> Consume:
-        """Return a consumer that adds a chunk to the residual stream."""
+    def _norm_all_heads(self, operator: int, layer: int, owned: list[list[tuple[str, int]]], ready: Ready) -> Ready:
+        """RMSNorm over all query heads together, and over all key heads, in place."""
+        head = self.model.head_dim
+        parts = []
+        for which, (kind, total) in enumerate((("q", self.model.heads), ("k", self.model.kv_heads))):
+            shares, places = [], []
+            for heads in owned:
+                mine = [i for i, (k, _) in enumerate(heads) if k == kind]
+                shares.append((heads[mine[0]][1] * head, len(mine) * head) if mine else (0, 0))
+                places.append(self.qkv + (mine[0] * head * 2 if mine else 0))
+            gain = f"layers.{layer}.{kind}_norm"
+            parts.append(Normed(gain, total * head, shares, places, self.qk_gain[which]))
+        return self.norms_in_place([operator, operator], parts, self.qkv_ld, ready)
+
+    def residual(self, operator: int, layer: int, kind: OperatorKind) -> Consume:
+        """Return a consumer that adds a chunk, and the bias of its GEMM, to the residual stream."""
+        bias, biased = self.bias(layer, kind)
+        flags = F_RESIDUAL | (F_BIAS if self.model.linear_bias else 0)
 
         def add(pu: int, chunk: Chunk) -> Event:
             self.out.operator = operator
             at = self.x + chunk.start * 2
-            return self.out.vector(
+            event = self.out.vector(
                 pu,
                 V_REDUCE,
                 self.m,
                 chunk.columns,
-                [chunk.ready],
+                [chunk.ready, *biased[pu]],
                 a=chunk.address,
                 a_ld=chunk.ld,
                 planes=chunk.planes,
                 plane_ld=chunk.plane_ld,
+                b=bias + chunk.start * 2 if flags & F_BIAS else 0,
                 c=at,
                 c_ld=self.x_ld,
                 out=at,
                 out_ld=self.x_ld,
-                flags=F_RESIDUAL,
+                flags=flags,
             )
+            self.reads_bias(kind, pu, event)
+            return event
 
         return add
 
-    def layer(self, layer: int, ready: Ready, rope: Ready) -> Ready:
-        """Emit one layer; the residual stream stands at `x` before and after."""
-        name, out = f"layer{layer}.", self.out
-        normed = self.norm(self.index[self._norm_names(layer)[0]], f"layers.{layer}.norm1", ready)
+    def relu(self, operator: int, layer: int) -> Consume:
+        """Return a consumer that turns columns of the up projection into columns of `h`."""
+        whole = self.graph.operators[operator].n
+        offset = [first * 2 if self.gathers_ffn() else 0 for first, _ in self.ffn(whole)]
+        bias, biased = self.bias(layer, OperatorKind.UP)
+        flags = F_BIAS if self.model.linear_bias else 0
+
+        def activate(pu: int, chunk: Chunk) -> Event:
+            self.out.operator = operator
+            event = self.out.vector(
+                pu,
+                V_RELU,
+                self.m,
+                chunk.columns,
+                [chunk.ready, *biased[pu]],
+                a=chunk.address,
+                a_ld=chunk.ld,
+                planes=chunk.planes,
+                plane_ld=chunk.plane_ld,
+                b=bias + chunk.start * 2 if flags else 0,
+                out=self.h + offset[pu] + chunk.start * 2,
+                out_ld=self.h_ld(whole),
+                flags=flags,
+            )
+            self.reads_bias(OperatorKind.UP, pu, event)
+            return event
+
+        return activate
+
+    def attend(self, layer: int, normed: Sliced, rope: Ready) -> Sliced:
+        """Emit attention up to what the output projection takes."""
+        if self.latent is not None:
+            return self.latent.encode_layer(layer, normed, rope)
         heads = self.qkv_and_rope(layer, normed, rope)
-        numbers = {k: self.index[name + k] for k in ("kv_append", "score", "softmax", "value")}
+        numbers = {k: self.index[f"layer{layer}.{k}"] for k in ("kv_append", "score", "softmax", "value")}
         regions, done = self.attention.encode_layer(layer, numbers, heads)
         width = self.model.heads * self.model.head_dim
-        gathered = Sliced(
-            self.attention_out, width * 2, [(0, width if p == 0 else 0) for p in range(self.pus)], done, regions
-        )
+        whole = [(0, width if p == 0 else 0) for p in range(self.pus)]
+        return Sliced(self.attention_out, width * 2, whole, done, regions)
+
+    def layer(self, layer: int, ready: Ready, rope: Ready) -> Ready:
+        """Emit one layer; the residual stream stands at `x` before and after."""
+        name = f"layer{layer}."
+        normed = self.norm(self.index[name + "attn_norm"], f"layers.{layer}.norm1", ready)
+        gathered = self.attend(layer, normed, rope)
         index = self.index[name + "attn_out"]
-        first, second = self._residual_names(layer)
         added = self.spread.run(
             index,
             self.schedule.gemm[index],
@@ -267,26 +200,31 @@ class StepEncoder(StepLayout):
             self.m,
             gathered,
             self.segments(OperatorKind.ATTN_OUT),
-            self.residual(self.index[first]),
+            self.residual(self.index[name + "attn_residual"], layer, OperatorKind.ATTN_OUT),
         )
         merged = [[a, *r] for a, r in zip(added, ready, strict=True)]
-        normed = self.norm(self.index[self._norm_names(layer)[1]], f"layers.{layer}.norm2", merged)
-        if self.experts is not None:
-            return self.experts.encode_layer(layer, normed, self.index[second])
-        index = self.index[name + "gate_up"]
+        normed = self.norm(self.index[name + "ffn_norm"], f"layers.{layer}.norm2", merged)
+        second = self.index[name + "ffn_residual"]
+        if self.experts is not None and self.model.has_experts(layer):
+            return self.experts.encode_layer(layer, normed, second)
+        self.h = self.h_spaces[0]
+        gated = self.model.network == SWIGLU
+        kind = OperatorKind.GATE_UP if gated else OperatorKind.UP
+        index, activation = self.index[name + kind], self.index[name + "activation"]
+        columns = self.graph.operators[activation].n
         activated = self.spread.run(
             index,
             self.schedule.gemm[index],
-            f"layers.{layer}.gate_up",
+            f"layers.{layer}.{kind}",
             self.m,
             normed,
-            self.segments(OperatorKind.GATE_UP),
-            self.swiglu(self.index[name + "activation"], self.m, [[]] * self.pus),
-            paired=True,
+            self.segments(kind, self.graph.operators[index].n),
+            self.swiglu(activation, self.m, self.nothing()) if gated else self.relu(activation, layer),
+            paired=gated,
         )
         index = self.index[name + "down"]
-        out.operator = index
-        h = self.sliced_ffn([[a] for a in activated])
+        self.out.operator = index
+        h = self.sliced_ffn([[a] for a in activated], columns)
         added = self.spread.run(
             index,
             self.schedule.gemm[index],
@@ -294,15 +232,9 @@ class StepEncoder(StepLayout):
             self.m,
             h,
             self.segments(OperatorKind.DOWN),
-            self.residual(self.index[second]),
+            self.residual(second, layer, OperatorKind.DOWN),
         )
         return [[a, *r] for a, r in zip(added, merged, strict=True)]
-
-    def _norm_names(self, layer: int) -> tuple[str, str]:
-        return _two([o.name for o in self.graph.of_layer(layer) if o.kind is OperatorKind.NORM])
-
-    def _residual_names(self, layer: int) -> tuple[str, str]:
-        return _two([o.name for o in self.graph.of_layer(layer) if o.kind is OperatorKind.RESIDUAL])
 
     def head(self, ready: Ready) -> None:
         """Final norm, LM head, greedy sampling."""
@@ -366,10 +298,12 @@ class StepEncoder(StepLayout):
         outside = {o.kind: i for i, o in enumerate(self.graph.operators) if o.layer == OUTSIDE}
         empty: Ready = [[] for _ in range(self.pus)]
         self.out.operator = outside[OperatorKind.EMBEDDING]
-        every = [(0, self.model.head_dim)] * self.pus
+        every = [(0, self.model.rope_dim)] * self.pus
         rope = self.constant("rope", self.rope_at, every, 4, empty)
         ready = self.embedding(outside[OperatorKind.EMBEDDING])
-        for layer in range(self.graph.layers):
+        if self.model.learned_positions:
+            ready = self.position(outside[OperatorKind.POSITION], ready)
+        for layer in self.graph.layer_numbers:
             ready = self.layer(layer, ready, rope)
         self.head(ready)
         offsets, images = self.banks.settle(self.schedule.fill, self.schedule.first_row)
@@ -380,7 +314,7 @@ class StepEncoder(StepLayout):
                 o.layer,
                 o.macs,
                 o.weight_bytes,
-                o.kv_read_bytes,
+                o.kv_read_bytes * (self.schedule.attention.turns if o.kind in ATTENTION_KINDS else 1),
                 o.vector_elements,
                 str(self.schedule.gemm.get(i, "")),
             )
@@ -399,11 +333,6 @@ class StepEncoder(StepLayout):
             self.buffer.regions | self.out.regions(),
             results,
         )
-
-
-def _two(names: list[str]) -> tuple[str, str]:
-    first, second = names
-    return first, second
 
 
 def encode(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -> Program:

@@ -31,6 +31,62 @@ class Task:
     slot: int
 
 
+@dataclass(frozen=True)
+class Carried:
+    """Columns of a projected head, or of a row that all heads share, on the PU that computed them; rows = batch.
+
+    Parameters
+    ----------
+    kind : str
+        ``"q"``, ``"k"`` or ``"v"``.
+    head : int
+        Query or key/value head.
+    pu : int
+    address, ld : int
+        Where the columns of the first sequence stand, and bytes from one sequence to the next.
+    columns : int
+    first : int
+        Column of the head that the first of them is.
+    """
+
+    kind: str
+    head: int
+    pu: int
+    address: int
+    ld: int
+    columns: int
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Side:
+    """Consecutive query heads side by side on the PU that computed them: heads * columns of one sequence in a row.
+
+    Parameters
+    ----------
+    head, heads : int
+        First head, and number of heads.
+    pu : int
+    address, ld : int
+        Where the first head of the first sequence stands, and bytes from one sequence to the next.
+    step : int
+        Bytes from one head to the next.
+    columns : int
+        Columns of a head that are carried.
+    first : int
+        Column of the head that the first of them is.
+    """
+
+    head: int
+    heads: int
+    pu: int
+    address: int
+    ld: int
+    step: int
+    columns: int
+    first: int
+
+
 def make_tasks(model: Model, batch: int, context: int, parts: int, pus: int) -> list[Task]:
     """Spread the tasks over the PUs, head by head, sequence by sequence, part by part."""
     ranges = [r for r in balanced(context, parts) if r[1] > 0]
@@ -64,13 +120,14 @@ class Tasks:
         self.parts = 1 + max(t.part for t in self.all)
         self.owners = {(t.head, t.batch): t for t in self.all if t.part == self.parts - 1}
         self.number = {task: i for i, task in enumerate(self.all)}
+        self.width = {"k": model.key_dim, "v": model.value_dim}
 
     def place(self, layer: int) -> Places:
         """Give the cached K and V of a layer their rows; returns (task index, "k" or "v") -> (row, tile)."""
         places = {}
-        width = self.model.head_dim
         for index, task in enumerate(self.all):
             for name, plan in (("k", self.plan.score), ("v", self.plan.value)):
+                width = self.width[name]
                 shift = self._shift(task)
                 if name == "k":
                     parts = ((task.start + shift, task.tokens - shift), (task.start, shift))
@@ -134,7 +191,7 @@ class Tasks:
                 for position in (beats[:, 0] == local).nonzero()[0]:
                     block = int(beats[position, 1])
                     at, column = row + int(position) // columns, int(position) % columns
-                    useful = min(self.core.columns, self.model.head_dim - block * self.core.columns)
+                    useful = min(self.core.columns, self.width[name] - block * self.core.columns)
                     beat = self.out.params.dram.column_bytes
                     self.out.emit(
                         task.pu,

@@ -29,7 +29,11 @@ from nmpsim.program.isa import (
     STREAM,
     TRAFFIC_NAMES,
     TREE,
+    V_GROUP_LIMIT,
+    V_HEAD_NORM,
+    V_LAYER_NORM,
     V_NORM,
+    V_PICK,
     V_ROPE,
     V_ROUTE,
     V_SOFTMAX,
@@ -238,10 +242,21 @@ def _vectors(listing: Listing) -> None:
         "heads of even width that divides n",
         "correct imm or n",
     )
-    for one in (V_NORM, V_SOFTMAX):
+    for one in (V_NORM, V_LAYER_NORM, V_HEAD_NORM, V_GROUP_LIMIT, V_SOFTMAX):
         _tables(listing, listing.of_op(one), np.ones(len(listing.of_op(one)), np.int64))
     route = listing.of_op(V_ROUTE)
     _tables(listing, route, m[route] * listing.field("imm")[route])
+    pick = listing.of_op(V_PICK)
+    _tables(listing, pick, m[pick] * listing.field("imm")[pick] + 1)
+    for one in (V_HEAD_NORM, V_GROUP_LIMIT):
+        some = listing.of_op(one)
+        size = listing.field("imm")[some]
+        listing.refuse(
+            some[(size < 1) | (n[some] % np.maximum(size, 1) != 0)],
+            lambda ins: f"imm = {ins['imm']} for {ins['n']} columns",
+            "a divisor of n",
+            "correct imm or n",
+        )
     _microcode(listing, indices)
 
 

@@ -20,6 +20,7 @@ from nmpsim.program.isa import (
     CROSS,
     F_A_FP32,
     F_ACCUMULATE,
+    F_BIAS,
     F_FIRST,
     F_OUT_FP32,
     F_RESIDUAL,
@@ -32,12 +33,20 @@ from nmpsim.program.isa import (
     V_ARGMAX_MERGE,
     V_ATTENTION_OUT,
     V_AXPY,
+    V_BIAS,
     V_COMBINE_PARTS,
     V_COPY,
+    V_GROUP_LIMIT,
+    V_HEAD_NORM,
+    V_LAYER_NORM,
+    V_MOMENTS,
     V_NORM,
+    V_PICK,
     V_REDUCE,
+    V_RELU,
     V_ROPE,
     V_ROUTE,
+    V_SIGMOID,
     V_SOFTMAX,
     V_SUM_SQUARES,
     V_SWIGLU,
@@ -174,6 +183,10 @@ def _residual(c: _Collector) -> None:
     c.box(READ, c["c"], c["m"], c["n"] * FP16, c["c_ld"], only=(c["flags"] & F_RESIDUAL) != 0)
 
 
+def _bias(c: _Collector) -> None:
+    c.box(READ, c["b"], 1, c["n"] * FP16, only=(c["flags"] & F_BIAS) != 0)
+
+
 def _row_boxes(c: _Collector) -> None:
     """Operands of norms, sums, copies and activations."""
     if c.select(V_SUM_SQUARES):
@@ -184,9 +197,30 @@ def _row_boxes(c: _Collector) -> None:
         c.box(READ, c["b"], 1, c["n"] * FP16)
         c.box(READ, c["c"], 1, c["m"] * FP32, 0, np.maximum(c["planes"], 1), c["plane_ld"])
         _result(c)
+    if c.select(V_MOMENTS):
+        c.box(READ, c["a"], c["m"], c["n"] * FP16, c["a_ld"])
+        c.box(WRITE, c["out"], 1, 2 * c["m"] * FP32)
+    if c.select(V_LAYER_NORM):
+        c.box(READ, c["a"], c["m"], c["n"] * FP16, c["a_ld"])
+        c.box(READ, c["b"], 2, c["n"] * FP16, c["b_ld"])
+        c.box(READ, c["c"], 1, 2 * c["m"] * FP32, 0, np.maximum(c["planes"], 1), c["plane_ld"])
+        _result(c)
+    if c.select(V_HEAD_NORM):
+        c.box(READ, c["a"], c["m"], c["n"] * FP16, c["a_ld"])
+        c.box(READ, c["b"], 1, c["imm"] * FP16)
+        _result(c)
+    if c.select(V_RELU):
+        _planes(c, "a", "a_ld")
+        _bias(c)
+        _result(c)
+    if c.select(V_BIAS):
+        c.box(READ, c["a"], c["m"], c["n"] * FP16, c["a_ld"])
+        c.box(READ, c["b"], 1, c["n"] * FP16)
+        _result(c)
     if c.select(V_REDUCE):
         _planes(c, "a", "a_ld")
         _residual(c)
+        _bias(c)
         _result(c)
     if c.select(V_ADD):
         c.box(READ, c["a"], c["m"], c["n"] * FP32, c["a_ld"])
@@ -233,6 +267,17 @@ def _choice_boxes(c: _Collector) -> None:
     """Operands of the router and of the search for the greatest logit."""
     if c.select(V_ROUTE):
         _planes(c, "a", "a_ld")
+        c.box(WRITE, c["out"], c["m"], c["imm"] * FP32, c["out_ld"])
+    if c.select(V_SIGMOID):
+        _planes(c, "a", "a_ld")
+        c.box(WRITE, c["out"], c["m"], c["n"] * FP32, c["out_ld"])
+    if c.select(V_GROUP_LIMIT):
+        c.box(READ, c["a"], c["m"], c["n"] * FP32, c["a_ld"])
+        c.box(READ, c["b"], 1, c["n"] * FP32)
+        c.box(WRITE, c["out"], c["m"], c["n"] * FP32, c["out_ld"])
+    if c.select(V_PICK):
+        c.box(READ, c["a"], c["m"], c["n"] * FP32, c["a_ld"])
+        c.box(READ, c["c"], c["m"], c["n"] * FP32, c["c_ld"])
         c.box(WRITE, c["out"], c["m"], c["imm"] * FP32, c["out_ld"])
     if c.select(V_ARGMAX):
         _planes(c, "a", "a_ld")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.program.beats import Tile, beats_of, legal
-from nmpsim.program.isa import K_CONTIGUOUS, LOAD, STORE, STREAM
+from nmpsim.program.isa import K_CONTIGUOUS, KV, LOAD, STORE, STREAM
 from nmpsim.program.program import BeatImage, StreamImage
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.spec.params import CoreParams
@@ -135,9 +135,9 @@ def _in_banks(listing: Listing, images: Images) -> bool:
     for piece in images.beats:
         inside = 0 <= piece.pu < pus and 0 <= piece.bank < dram.banks and 0 <= piece.row < dram.rows
         inside = inside and piece.beats >= 1 and 0 <= piece.column <= dram.columns - piece.beats
-        size = piece.length * (4 if piece.fp32 else 2)
+        size = piece.elements * (4 if piece.fp32 else 2)
         if not inside or not 0 < size <= piece.beats * dram.column_bytes:
-            got = f"{piece.beats} beats for {piece.length} elements"
+            got = f"{piece.beats} beats for {piece.elements} elements"
             listing.add(_name(piece), got, allowed + ", elements within the beats", "correct the placement")
     return listing.number == number
 
@@ -265,9 +265,13 @@ def _streams(listing: Listing, images: Images) -> None:
     listing.refuse(
         indices[image < 0], lambda ins: f"row {ins['row']}", "the first row of a stream image", "correct row"
     )
-    times = np.bincount(image[image >= 0], minlength=len(images.streams))
-    for i in np.flatnonzero(times != 1):
-        listing.add(_name(images.streams[i]), f"{times[i]} STREAMs", "exactly one", "stream every image once")
+    known = image >= 0
+    times = np.bincount(image[known], minlength=len(images.streams))
+    cached = listing.field("traffic")[indices] == KV
+    again = np.bincount(image[known & cached], minlength=len(images.streams))
+    for i in np.flatnonzero((times != 1) & ((times == 0) | (times != again))):
+        allowed = "exactly one, but for the KV cache"
+        listing.add(_name(images.streams[i]), f"{times[i]} STREAMs", allowed, "stream every image once")
 
 
 def _loads(listing: Listing, images: Images) -> None:
@@ -284,7 +288,7 @@ def _match(listing: Listing, index: int, known: dict[tuple[int, int, int, int], 
     if image is None:
         listing.add(listing.where(index), got, f"{what}: the place of an image", "correct bank, row or column")
         return False
-    size = image.length * (4 if image.fp32 else 2)
+    size = image.elements * (4 if image.fp32 else 2)
     if image.beats != ins["beats"] or size != ins["bytes"]:
         listing.add(listing.where(index), got, f"{image.beats} beats, {size} bytes of {image.tensor}", "correct them")
     return True

@@ -7,6 +7,7 @@ from nmpsim.cost.work import count_work
 from nmpsim.program.beats import Tile, beats_of, legal
 from nmpsim.program.isa import (
     CHAIN,
+    F_ALL,
     FLOW_NAMES,
     INSTRUCTION,
     IS,
@@ -132,9 +133,10 @@ def test_a_softmax_does_what_its_loops_say():
 
 def test_every_vector_operation_has_lane_operations_for_each_of_its_loops():
     for op in range(VECTOR_BASE, VECTOR_BASE + len(VECTOR_NAMES)):
-        work = lane_work(op, 2, 0)
-        assert len(work) == len(loops(op, 2, 3, 2, 0, 1)), VECTOR_NAMES[op - VECTOR_BASE]
-        assert set().union(*work) <= set(LANE_WORK)
+        for flags in (0, F_ALL):
+            work = lane_work(op, 2, flags)
+            assert len(work) == len(loops(op, 2, 3, 2, flags, 1)), VECTOR_NAMES[op - VECTOR_BASE]
+            assert set().union(*work) <= set(LANE_WORK)
 
 
 def test_a_loop_of_exponentials_or_roots_has_one_of_them_per_element():

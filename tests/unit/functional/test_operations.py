@@ -8,7 +8,10 @@ from nmpsim.functional import check_operators, pairs
 from nmpsim.program.isa import (
     F_A_FP32,
     F_ACCUMULATE,
+    F_ALL,
+    F_BIAS,
     F_FIRST,
+    F_NORMALISE,
     F_OUT_FP32,
     F_RESIDUAL,
     V_ADD,
@@ -16,12 +19,20 @@ from nmpsim.program.isa import (
     V_ARGMAX_MERGE,
     V_ATTENTION_OUT,
     V_AXPY,
+    V_BIAS,
     V_COMBINE_PARTS,
     V_COPY,
+    V_GROUP_LIMIT,
+    V_HEAD_NORM,
+    V_LAYER_NORM,
+    V_MOMENTS,
     V_NORM,
+    V_PICK,
     V_REDUCE,
+    V_RELU,
     V_ROPE,
     V_ROUTE,
+    V_SIGMOID,
     V_SOFTMAX,
     V_SUM_SQUARES,
     V_SWIGLU,
@@ -244,11 +255,102 @@ def test_argmax_merge_takes_the_best_of_all(bench):
     assert (values.tolist(), indices.tolist()) == ([3, 2], [5, 1])
 
 
+def test_reduce_adds_a_bias_to_every_row(bench):
+    planes, bias = singles(bench.rng, 2, 3, 6), halves(bench.rng, 6)
+    a, b = bench.put(planes), bench.put(bias)
+    out = bench.do(V_REDUCE, 3, 6, False, a=a, a_ld=24, b=b, m=3, n=6, planes=2, plane_ld=72, flags=F_BIAS)
+    assert out == pytest.approx(planes.sum(0) + bias.astype(float), rel=1e-3, abs=1e-3)
+
+
+def test_moments_are_sums_and_sums_of_squares(bench):
+    out = bench.do(V_MOMENTS, 1, 4, True, m=2, n=3, a=bench.put(np.array([[1, 2, 3], [4, 0, -6]], np.float16)), a_ld=6)
+    assert out.tolist() == [[6, -2, 14, 52]]
+
+
+def test_layer_norm_takes_mean_and_variance_over_all_columns(bench):
+    """Two PUs with 20 of 40 columns each; the statistics of each are one plane of sums, then sums of squares."""
+    x, gain, shift = halves(bench.rng, 2, 40), halves(bench.rng, 20), halves(bench.rng, 20)
+    parts = [x[:, s].astype(np.float32) for s in (slice(20), slice(20, 40))]
+    moments = np.stack([np.stack([part.sum(1), (part**2).sum(1)]) for part in parts])
+    fields = {"m": 2, "n": 20, "imm": 40, "planes": 2, "plane_ld": 16, "a_ld": 80, "b_ld": 40}
+    a, b, c = bench.put(x), bench.put(np.concatenate([gain, shift])), bench.put(moments)
+    out = bench.do(V_LAYER_NORM, 2, 20, False, a=a, b=b, c=c, table=bench.writer.bits(1e-5), **fields)
+    values = x.astype(float)
+    apart = values - values.mean(1, keepdims=True)
+    expected = (apart / np.sqrt((apart**2).mean(1, keepdims=True) + 1e-5))[:, :20] * gain.astype(float) + shift
+    assert out == pytest.approx(expected, rel=2e-3, abs=2e-3)
+
+
+def test_head_norm_takes_every_head_by_itself(bench):
+    x = np.array([[3, 4, 0, 2], [1, 1, 6, 8]], np.float16)
+    a, b = bench.put(x), bench.put(np.array([1, 2], np.float16))
+    fields = {"m": 2, "n": 4, "imm": 2, "a_ld": 8, "table": bench.writer.bits(1e-9)}
+    out = bench.do(V_HEAD_NORM, 2, 4, False, a=a, b=b, **fields)
+    root = np.sqrt(2)
+    expected = [[3 / 5 * root, 8 / 5 * root, 0, 2 * root], [1, 2, 6 / 10 * root, 16 / 10 * root]]
+    assert out == pytest.approx(np.array(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("flags", [0, F_BIAS])
+def test_relu_keeps_what_is_positive_behind_the_bias(bench, flags):
+    a, b = bench.put(np.array([[[1, -2, 0.5, 3]]], np.float32)), bench.put(np.array([-2, 3, 0, 1], np.float16))
+    out = bench.do(V_RELU, 1, 4, False, a=a, a_ld=16, b=b, m=1, n=4, planes=1, flags=flags)
+    assert out.tolist() == ([[0, 1, 0.5, 4]] if flags else [[1, 0, 0.5, 3]])
+
+
+def test_bias_adds_one_row_to_all(bench):
+    a, b = bench.put(np.array([[1, 2], [3, 4]], np.float16)), bench.put(np.array([10, 20], np.float16))
+    assert bench.do(V_BIAS, 2, 2, False, a=a, a_ld=4, b=b, m=2, n=2).tolist() == [[11, 22], [13, 24]]
+
+
+def test_sigmoid_of_the_sum_of_planes(bench):
+    a = bench.put(np.array([[[0, 1, -3]], [[0, 1, -97]]], np.float32))
+    out = bench.do(V_SIGMOID, 1, 3, True, a=a, a_ld=12, m=1, n=3, planes=2, plane_ld=12)
+    assert out == pytest.approx(np.array([[0.5, 1 / (1 + np.exp(-2)), np.exp(-100)]]), rel=1e-6)
+
+
+def test_group_limit_keeps_the_groups_with_the_best_two_scores(bench):
+    """Groups of 3: sums of the best two 1.5, 1.4 and, with the correction of 1, 1.5; the lower one wins the tie."""
+    scores = np.array([[0.75, 0.75, 0.0, 0.9, 0.5, 0.4, 0.5, 0.0, 0.0]], np.float32)
+    correction = np.zeros(9, np.float32)
+    correction[6] = 1
+    fields = {"m": 1, "n": 9, "imm": 3, "a_ld": 36}
+    a, b = bench.put(scores), bench.put(correction)
+    out = bench.do(V_GROUP_LIMIT, 1, 9, True, a=a, b=b, table=bench.writer.table(1), **fields)
+    assert out[0, :3] == pytest.approx(scores[0, :3])
+    assert (out[0, 3:] == -np.inf).all()
+
+
+def test_group_limit_adds_the_correction_to_what_it_keeps(bench):
+    a, b = bench.put(np.array([[1, 2, 3, 4]], np.float32)), bench.put(np.array([10, 0, 0, 0.5], np.float32))
+    fields = {"m": 1, "n": 4, "imm": 2, "a_ld": 16, "table": bench.writer.table(2)}
+    assert bench.do(V_GROUP_LIMIT, 1, 4, True, a=a, b=b, **fields).tolist() == [[11, 2, 3, 4.5]]
+
+
+@pytest.mark.parametrize(("flags", "expected"), [(0, [[2.0, 1.0]]), (F_NORMALISE, [[8 / 3, 4 / 3]])])
+def test_pick_scales_the_scores_of_the_chosen(bench, flags, expected):
+    scores = np.array([[0.1, 0.25, 0.9, 0.5]], np.float32)
+    a, c = bench.put(scores), bench.put(scores)
+    table = bench.writer.table(3, 1, int(np.float32(4).view(np.int32)))
+    fields = {"m": 1, "n": 4, "imm": 2, "a_ld": 16, "c_ld": 16, "table": table, "flags": flags}
+    assert bench.do(V_PICK, 1, 2, True, a=a, c=c, **fields) == pytest.approx(np.array(expected), rel=1e-6)
+
+
+def test_route_over_all_experts_does_not_normalise_the_chosen(bench):
+    a = bench.put(np.log(np.array([[1, 2, 5]])).astype(np.float32))
+    fields = {"m": 1, "n": 3, "imm": 2, "a_ld": 12, "planes": 1, "table": bench.writer.table(2, 0), "flags": F_ALL}
+    assert bench.do(V_ROUTE, 1, 2, True, a=a, **fields) == pytest.approx(np.array([[5 / 8, 1 / 8]]), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("op", "fields", "words"),
     [
         (V_ROPE, {"m": 1, "n": 6, "imm": 4}, "heads of 4 in 6 columns"),
         (V_ROUTE, {"m": 1, "n": 2, "imm": 2, "table": 7}, "table 7..9"),
+        (V_HEAD_NORM, {"m": 1, "n": 6, "imm": 4}, "heads of 4 in 6 columns"),
+        (V_GROUP_LIMIT, {"m": 1, "n": 6, "imm": 4, "table": 0}, "0 of 4 groups of 6 experts"),
+        (V_GROUP_LIMIT, {"m": 1, "n": 2, "imm": 2, "table": 1}, "2 of 2 groups of 2 experts"),
+        (V_PICK, {"m": 1, "n": 2, "imm": 1, "table": 1}, "experts 2..2"),
         (V_ROUTE, {"m": 1, "n": 2, "imm": 2, "table": 0}, "experts 0..2"),
         (V_SOFTMAX, {"m": 1, "n": 2}, "table -1..0"),
         (V_REDUCE, {"m": 1, "n": 2, "planes": 9, "plane_ld": 4096}, "buffer"),

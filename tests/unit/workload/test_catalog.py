@@ -10,7 +10,17 @@ from nmpsim.errors import WorkloadError
 from nmpsim.workload import LLAMA, MIXTRAL, catalog, describe, load_model, model_names
 from tests.unit.workload.configs import LLAMA_CONFIG, MIXTRAL_CONFIG, changed, model_of
 
-NAMES = ("llama-3.1-70b", "llama-3.1-8b", "mixtral-8x7b")
+NAMES = (
+    "deepseek-v3",
+    "llama-3.1-405b",
+    "llama-3.1-70b",
+    "llama-3.1-8b",
+    "mixtral-8x7b",
+    "olmoe-1b-7b",
+    "opt-66b",
+    "qwen2.5-32b",
+    "qwen3-30b-a3b",
+)
 
 
 @pytest.fixture
@@ -29,7 +39,7 @@ def fault_of(name):
     return fault
 
 
-def test_three_models_are_shipped():
+def test_these_models_are_shipped():
     assert model_names() == NAMES
 
 
@@ -77,7 +87,7 @@ def test_parameters_are_the_published_ones(name, parameters):
 def test_misspelt_name_is_answered_with_the_nearest(name, meant):
     fault = fault_of(name)
     assert (fault.where, fault.got, fault.todo) == ("model", repr(name), f"did you mean {meant!r}?")
-    assert fault.allowed == "llama-3.1-70b, llama-3.1-8b, mixtral-8x7b, or a path to a config.json"
+    assert fault.allowed == f"{', '.join(NAMES)}, or a path to a config.json"
 
 
 @pytest.mark.parametrize("name", ["gpt", "", "no/such/config.json", "x" * 5000, "nul\0"])

@@ -80,10 +80,12 @@ def test_every_valid_configuration_is_taken(config):
 
 
 def test_other_architecture_is_refused_by_name_with_the_supported_ones():
-    fault = faults_of(changed(LLAMA_CONFIG, architectures=["Qwen3ForCausalLM"], model_type="qwen3"))[0]
+    fault = faults_of(changed(LLAMA_CONFIG, architectures=["GemmaForCausalLM"], model_type="gemma"))[0]
     assert str(fault) == (
-        "small.json: architectures: got the architecture Qwen3ForCausalLM; allowed: one of LlamaForCausalLM (llama), "
-        "MixtralForCausalLM (mixtral); choose a model of a supported architecture"
+        "small.json: architectures: got the architecture GemmaForCausalLM; allowed: one of LlamaForCausalLM (llama), "
+        "MixtralForCausalLM (mixtral), OPTForCausalLM (opt), Qwen2ForCausalLM (qwen2), "
+        "Qwen3MoeForCausalLM (qwen3_moe), OlmoeForCausalLM (olmoe), "
+        "DeepseekV3ForCausalLM (deepseek_v3); choose a model of a supported architecture"
     )
 
 

@@ -6,6 +6,7 @@ from nmpsim.errors import InternalError
 from nmpsim.workload import (
     ATTENTION_KINDS,
     GEMM_KINDS,
+    HEAD_KINDS,
     MOVE_KINDS,
     VECTOR_KINDS,
     Operator,
@@ -15,7 +16,17 @@ from nmpsim.workload import (
 from nmpsim.workload.operators import SHAPES
 from tests.unit.workload.configs import LLAMA_CONFIG, model_of
 
-SIZES = {"m": 3, "n": 5, "k": 7, "batch": 2, "heads": 8, "kv_heads": 4, "head_dim": 6, "context": 11}
+SIZES = {
+    "m": 3,
+    "n": 5,
+    "k": 7,
+    "batch": 2,
+    "heads": 8,
+    "kv_heads": 4,
+    "head_dim": 6,
+    "value_dim": 10,
+    "context": 11,
+}
 
 
 def operator_of(kind, **changes):
@@ -29,26 +40,30 @@ def test_every_kind_is_of_one_sort():
     assert sum(map(len, sorts)) == len(frozenset.union(*sorts)) == len(OperatorKind) == len(SHAPES)
 
 
+# 9 elements of gains and biases with each;
 # macs, weight, gain, embedding, kv read, kv write (bytes), vector elements, from SIZES and 2 bytes an element
 WORK = {
-    **dict.fromkeys(GEMM_KINDS, (3 * 5 * 7, 2 * 5 * 7, 0, 0, 0, 0, 0)),
-    **dict.fromkeys(ATTENTION_KINDS, (2 * 8 * 6 * 11, 0, 0, 0, 2 * 2 * 4 * 6 * 11, 0, 0)),
+    **dict.fromkeys(GEMM_KINDS, (3 * 5 * 7, 2 * 5 * 7, 2 * 9, 0, 0, 0, 0)),
+    **dict.fromkeys(HEAD_KINDS, (8 * 3 * 5 * 7, 8 * 2 * 5 * 7, 2 * 9, 0, 0, 0, 0)),
+    **dict.fromkeys(ATTENTION_KINDS, (2 * 8 * 6 * 11, 0, 2 * 9, 0, 2 * 2 * 4 * 6 * 11, 0, 0)),
     **dict.fromkeys(
         ["residual", "activation", "topk", "combine", "sampling"],
-        (0, 0, 0, 0, 0, 0, 3 * 5),
+        (0, 0, 2 * 9, 0, 0, 0, 3 * 5),
     ),
-    "norm": (0, 0, 2 * 5, 0, 0, 0, 3 * 5),
-    "embedding": (0, 0, 0, 2 * 3 * 5, 0, 0, 0),
-    "rope": (0, 0, 0, 0, 0, 0, 2 * (8 + 4) * 6),
-    "softmax": (0, 0, 0, 0, 0, 0, 2 * 8 * 11),
-    "kv_append": (0, 0, 0, 0, 0, 2 * 2 * 2 * 4 * 6, 0),
-    "gather": (0, 0, 0, 0, 0, 0, 0),
+    "norm": (0, 0, 2 * 9, 0, 0, 0, 3 * 5),
+    "position": (0, 0, 2 * 9, 2 * 5, 0, 0, 3 * 5),
+    "qk_norm": (0, 0, 2 * 9, 0, 0, 0, 2 * (8 + 4) * 6),
+    "embedding": (0, 0, 2 * 9, 2 * 3 * 5, 0, 0, 0),
+    "rope": (0, 0, 2 * 9, 0, 0, 0, 2 * (8 + 4) * 6),
+    "softmax": (0, 0, 2 * 9, 0, 0, 0, 2 * 8 * 11),
+    "kv_append": (0, 0, 2 * 9, 0, 0, 2 * 2 * 4 * (6 + 10), 0),
+    "gather": (0, 0, 2 * 9, 0, 0, 0, 0),
 }
 
 
 @pytest.mark.parametrize("kind", OperatorKind)
 def test_work_follows_from_the_shape(kind):
-    op = operator_of(kind)
+    op = operator_of(kind, vectors=9)
     work = (op.macs, op.weight_bytes, op.gain_bytes, op.embedding_bytes, op.kv_read_bytes, op.kv_write_bytes)
     assert (*work, op.vector_elements) == WORK[kind]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmpsim.errors import WorkloadError
-from nmpsim.workload import Routing, decode_step, load_model, load_routing, synthetic_routing
+from nmpsim.workload import Routing, decode_step, load_model, load_routing, routing_lines, synthetic_routing
 from nmpsim.workload.routing import _Draws, zipf_weights
 from tests.unit.workload.configs import LLAMA_CONFIG, MIXTRAL_CONFIG, changed, model_of
 
@@ -285,3 +285,81 @@ def test_a_routing_of_another_model_is_refused():
 UNIFORM = (((4, 5), (3, 5), (3, 5), (3, 0)), ((5, 0), (2, 3), (1, 2), (1, 5)))
 ZIPF = (((1, 3), (5, 2), (1, 4), (5, 3)), ((0, 5), (5, 4), (5, 2), (5, 4)))
 WHOLE = "725ce6f1e91c5f78db78a3f7d7c56cfc781796760729c1c17c51e6a4b08cea5a"
+
+
+# --- expert groups, dense layers, time
+
+
+GROUPED = load_model("deepseek-v3")
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "zipf"])
+def test_experts_of_a_token_come_from_the_groups_it_may_use(distribution):
+    routing = synthetic_routing(GROUPED, 16, 5, distribution, seed=4)
+    assert [len(layer) for layer in routing.assignment] == [0, 0, 0, 16, 16]
+    for token in (token for layer in routing.assignment for token in layer):
+        assert len(set(token)) == 8
+        assert len({expert // 32 for expert in token}) <= 4
+
+
+def test_a_synthetic_routing_of_every_step_is_legal():
+    routing = synthetic_routing(GROUPED, 4, 5, "zipf", 1.2, locality=0.7, step=6)
+    assert decode_step(GROUPED, 4, 9, 2, routing, first_layer=3).distinct_experts.keys() == {3, 4}
+
+
+def shared(one, other):
+    pairs = zip(one.assignment[3], other.assignment[3], strict=True)
+    return sum(len(set(a) & set(b)) for a, b in pairs)
+
+
+def test_locality_keeps_experts_from_step_to_step():
+    """256 tokens of 8 experts: all are kept with locality 1; with 0.5 half of 2048, by 5 standard deviations of 22.6,
+    and those drawn again by chance."""
+    kept = [synthetic_routing(GROUPED, 256, 4, locality=1.0, step=step) for step in (0, 3)]
+    assert kept[0].assignment == kept[1].assignment
+    half = [synthetic_routing(GROUPED, 256, 4, locality=0.5, step=step) for step in (4, 5)]
+    drawn = [synthetic_routing(GROUPED, 256, 4, locality=0.0, step=step) for step in (4, 5)]
+    assert shared(*half) >= 1024 - 113
+    assert shared(*drawn) < 1024 - 113
+    assert synthetic_routing(GROUPED, 256, 4).assignment == synthetic_routing(GROUPED, 256, 4, locality=0.9).assignment
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"locality": 1.5}, "locality"),
+        ({"locality": True}, "locality"),
+        ({"step": -1}, "step"),
+        ({"step": 1.0}, "step"),
+    ],
+)
+def test_locality_and_step_are_checked(changes, where):
+    assert [fault.where for fault in faults_of(synthetic_routing, GROUPED, 1, 4, **changes)] == [where]
+
+
+def test_a_routing_is_written_as_it_is_read(tmp_path):
+    routing = synthetic_routing(GROUPED, 3, 5, "zipf", seed=1)
+    path = tmp_path / "trace.jsonl"
+    path.write_text(routing_lines(routing))
+    assert load_routing(path, GROUPED, 3, 5).assignment == routing.assignment
+    assert load_routing(path, GROUPED, 3, 5, first_layer=4).assignment[:4] == ((), (), (), ())
+
+
+def test_faults_of_a_trace_name_file_and_line(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    rows = [
+        {"layer": 3, "token": 0, "experts": [0, 1, 2, 3, 4, 5, 6, 256]},
+        {"layer": 2, "token": 0, "experts": [0, 1, 2, 3, 4, 5, 6, 7]},
+        {"layer": 3, "token": 1, "experts": [0, 32, 64, 96, 128, 1, 2, 3]},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    faults = faults_of(load_routing, path, GROUPED, 2, 4)
+    assert [(fault.where, fault.got, fault.allowed) for fault in faults] == [
+        (f"{path}, line 1", "expert 256", "an integer in 0..255"),
+        (f"{path}, line 2: layer", "2, a dense layer", "3..60: the layers with experts"),
+        (
+            f"{path}, line 3",
+            "experts of 5 groups: [0, 32, 64, 96, 128, 1, 2, 3]",
+            "experts of at most 4 of 8 groups",
+        ),
+    ]
