@@ -8,6 +8,14 @@ import pytest
 from nmpsim.kernel import interrupts_held
 
 
+@pytest.fixture(autouse=True)
+def python_receives_interrupts():
+    """Python's own handler; a shell that starts a job in the background makes it ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_is_raised_at_the_end_of_the_block():
     done = []
 
