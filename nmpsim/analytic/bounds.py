@@ -5,13 +5,15 @@
     dram     sum over tiers of bytes / (bandwidth when every bank streams whole rows of that tier, one per tRC, or what
              columns, shared ports and activation budgets leave of it), for a whole step less one tRC: nobody waits
              for the last row to be closed
-    noc      flit-hops / (directed links of the ring), in NoC cycles
+    noc      flit-hops / (links between routers, each way counted), in NoC cycles
+    stack_link  cycles of links between stacks / PUs; if there are other stacks
 
 tRC is the published one, not rounded to the command clock.
 """
 
 from __future__ import annotations
 
+from nmpsim.analytic.network import network_links
 from nmpsim.spec.params import RD, WR, MachineParams
 
 
@@ -50,7 +52,14 @@ def _activation_rules(params: MachineParams) -> list[tuple[int, int]]:
 
 
 def bounds(
-    params: MachineParams, macs: int, elements: int, tier_bytes: list[int], flit_hops: int, *, whole: bool = True
+    params: MachineParams,
+    macs: int,
+    elements: int,
+    tier_bytes: list[int],
+    flit_hops: int,
+    *,
+    link_cycles: int = 0,
+    whole: bool = True,
 ) -> dict[str, float]:
     """Return the bounds of an amount of work, in core cycles.
 
@@ -65,6 +74,8 @@ def bounds(
         DRAM bytes read and written per tier.
     flit_hops : int
         Flits times the links they cross.
+    link_cycles : int
+        Cycles that flits take on links between stacks, summed over the links of a die.
     whole : bool
         The work is a whole step; of an operator among others the last row counts in full.
     """
@@ -72,10 +83,11 @@ def bounds(
     seconds = sum(b / peak for b, peak in zip(tier_bytes, tier_bandwidth(params), strict=True))
     last = max((ns for used, ns in zip(tier_bytes, params.row_cycle_ns, strict=True) if used), default=0.0)
     tail = last if whole else 0.0
-    links = 2 * params.pus if params.pus > 1 else 1
+    links = max(1, network_links(params.noc))
+    across = link_cycles / params.pus * params.link.period / params.core_period
     return {
         "compute": macs / (params.core.macs_per_cycle * params.pus),
         "vector": elements / (params.core.lanes * params.pus),
         "dram": max(0.0, seconds * 1e9 - tail) * clock,
         "noc": flit_hops / links * params.noc_period / params.core_period,
-    }
+    } | ({"stack_link": across} if params.stacks > 1 else {})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmpsim.cli.exits import exit_codes
+from nmpsim.cli.noc_collective import collective
 from nmpsim.cli.noc_options import (
     BatchedOption,
     BufferOption,
@@ -55,6 +56,9 @@ noc = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+noc.command("collective")(collective)
 
 
 @noc.callback()

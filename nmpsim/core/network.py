@@ -1,4 +1,4 @@
-"""Send units and receivers: one flit a cycle and direction, between the ports of the buffer and of the network."""
+"""Send units and receivers: one flit a cycle and port, between the ports of the buffer and of the network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nmpsim.core.queue import mark_end, mark_start, take_instruction
 from nmpsim.core.state import BUSY, NO_CREDIT, PORT_CONFLICT
 from nmpsim.kernel import NEVER, inlined
 from nmpsim.link.network_port import blank_flit, flit_at, flit_space_at, head_flit, take_flit, write_flit
-from nmpsim.program.isa import SEND_CW
+from nmpsim.program.isa import SEND_0
 
 
 @inlined
@@ -41,6 +41,8 @@ def step_sender(
     flit = blank_flit(queue, flits)
     flit.source = c
     flit.destination = ins.bank
+    flit.stack = ins.stack
+    flit.port = d
     flit.message = sender.messages
     flit.sequence = sender.sequence
     flit.signal = ins.signal
@@ -61,7 +63,7 @@ def step_sender(
         sender.messages += 1
         sender.instruction = -1
         mark_end(span, ins.operator, now)
-        signal[SEND_CW + d] += 1
+        signal[SEND_0 + d] += 1
         core.retired += 1
     return BUSY, now + period
 

@@ -2,7 +2,7 @@
 
     send unit --FLIT--> [ injection queue ] --> router --> ... --> router --> [ ejection queue ] --> receiver
 
-One queue per direction (0 clockwise, 1 counter-clockwise).  As in fifo.py both sides speak through stamps only: the
+A message enters and leaves by the port of the same number.  As in fifo.py both sides speak through stamps only: the
 writer stamps ``ready_at`` on an edge of the reader's clock, the reader stamps ``free_at``, both in the future.  The
 contract is in docs/seams/network.md.
 """
@@ -17,12 +17,15 @@ FLIT = Record(
     ("free_at", "tick", "first tick at which the slot may be written again"),
     ("source", "node", "node it was injected at"),
     ("destination", "node", "node it leaves at"),
-    ("message", "", "number of the message at its source and direction"),
+    ("stack", "stack", "how many stacks further on the destination is; under way: links between stacks still to cross"),
+    ("port", "", "port of the node, at both ends"),
+    ("message", "", "number of the message at its source and port"),
     ("sequence", "flit", "number of the flit in its message"),
     ("last", "", "1 for the tail of a message"),
     ("signal", "", "semaphore of the destination that counts the message"),
     ("address", "byte", "buffer address of the flit's bytes at the destination"),
     ("bytes", "byte", "bytes it carries"),
+    ("channel", "", "virtual channel it was ejected by; the network's own"),
 )
 
 PORT = Record(
@@ -30,6 +33,21 @@ PORT = Record(
     ("filled", "flit", "flits written since the start"),
     ("head", "flit", "flits taken since the start"),
 )
+
+
+@inlined
+def copy_flit(target, flit):
+    """Copy what a flit carries, all but stamps and channel (changes `target`)."""
+    target.source = flit.source
+    target.destination = flit.destination
+    target.stack = flit.stack
+    target.port = flit.port
+    target.message = flit.message
+    target.sequence = flit.sequence
+    target.last = flit.last
+    target.signal = flit.signal
+    target.address = flit.address
+    target.bytes = flit.bytes
 
 
 @inlined

@@ -2,7 +2,7 @@
 
     tick            0     4     5     8    10    12    15    16    20  ...      (core 0.8 GHz, DRAM and NoC 1 GHz)
     channels        x     x           x           x           x     x
-    routers         x     x           x           x           x     x
+    network         x     x           x           x           x     x
     cores           x           x           x           x           x
 
 A component acts on the edges of its own clock.  Plain mode visits every component on each of its edges; skip mode
@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from nmpsim.core.core import step_core
 from nmpsim.core.mover import mover_wake
-from nmpsim.core.state import NO_CREDIT
+from nmpsim.core.state import NO_CREDIT, WATCHED
 from nmpsim.dram.native.budget import grant_activations, has_die_budget
 from nmpsim.dram.native.channel import step_channel
 from nmpsim.dram.native.idle import idle_channel
+from nmpsim.dram.native.record import logs_nearly_full
 from nmpsim.kernel import NEVER, inlined, kernel
 from nmpsim.link.network_port import flit_space_at
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING
-from nmpsim.noc.ring import step_router
-from nmpsim.program.isa import MOVE, SEND_CW
+from nmpsim.noc.die.network import step_link, step_network
+from nmpsim.program.isa import MOVE, SEND_0
 
 
 @inlined
@@ -40,25 +41,24 @@ def touched(cores, c):
 def visit_channel(c, now, plain, dram, period, latency, die, program):
     """Step one channel and lower the wake of its core to what it stamped."""
     die.channel_wake[c] = step_channel(c, now, plain, dram, period, latency, die.channels)
-    wake_from_channel(c, now, die, program)
+    wake_from_channel(c, now, die.core_wake, die.cores, die.channels, program)
 
 
 @inlined
-def wake_from_channel(c, now, die, program):
+def wake_from_channel(c, now, core_wake, cores, channels, program):
     """Lower the wake of core `c` to the beats, run slots and write tokens that its channel stamped in this tick."""
-    first = die.channels.channel[c].first_ready_at
-    cores = die.cores
+    first = channels.channel[c].first_ready_at
     if first < NEVER:
         for i in range(cores.actor.shape[1]):
             cores.actor[c, i].wake = min(cores.actor[c, i].wake, first)
-        die.core_wake[c] = min(die.core_wake[c], first)
+        core_wake[c] = min(core_wake[c], first)
     unit = cores.unit[c, MOVE]
-    at = mover_wake(c, cores.mover[c], cores.move_slot[c], unit, cores.entry[c, MOVE], die.channels, program)
+    at = mover_wake(c, cores.mover[c], cores.move_slot[c], unit, cores.entry[c, MOVE], channels, program)
     if at < NEVER:
         at = max(at, now + 1)
         if at < unit.wake:
             unit.wake = at
-            die.core_wake[c] = min(die.core_wake[c], at)
+            core_wake[c] = min(core_wake[c], at)
 
 
 @inlined
@@ -68,23 +68,33 @@ def visit_arbiter(now, dram, period, latency, die, program):
     grant_activations(now, dram, period, latency, die.channels, die.channel_wake)
     if die.channels.die[0].activations != before:
         for c in range(len(die.channel_wake)):
-            wake_from_channel(c, now, die, program)
+            wake_from_channel(c, now, die.core_wake, die.cores, die.channels, program)
 
 
 @inlined
-def visit_router(c, now, plain, noc, noc_period, core_period, die):
-    """Step one router and lower the wake of its core to what it stamped: ejected flits, freed injection slots."""
-    net, units = die.network, die.cores.unit
-    net.wake[c] = step_router(c, now, plain, noc, noc_period, core_period, net)
-    wake = net.node[c].eject_at
-    for d in range(2):
-        unit = units[c, SEND_CW + d]
-        if unit.reason == NO_CREDIT:
-            space = flit_space_at(net.inject[c, d], net.inject_flit[c, d])
-            if space < NEVER:
-                unit.wake = min(unit.wake, max(space, now + 1))
-                wake = min(wake, unit.wake)
-    die.core_wake[c] = min(die.core_wake[c], wake)
+def visit_network(now, plain, order, noc, link, stacks, periods, core_wake, units, net, fabric):
+    """Step the network and lower the wakes of cores to what it stamped: ejected flits, freed injection slots."""
+    step_network(now, plain, order, noc, link, stacks, periods, net, fabric)
+    for c in range(noc.nodes):
+        wake = net.node[c].eject_at
+        if net.node[c].credit_at < NEVER:
+            for d in range(2):
+                unit = units[c, SEND_0 + d]
+                if unit.reason == NO_CREDIT:
+                    space = flit_space_at(net.inject[c, d], net.inject_flit[c, d])
+                    if space < NEVER:
+                        unit.wake = min(unit.wake, max(space, now + 1))
+                        wake = min(wake, unit.wake)
+        core_wake[c] = min(core_wake[c], wake)
+
+
+@inlined
+def network_wake(wakes):
+    """Return the first tick at which the network may act."""
+    wake = NEVER
+    for at in wakes:
+        wake = min(wake, at)
+    return wake
 
 
 @inlined
@@ -107,22 +117,27 @@ def next_edge(at, period):
 
 
 @inlined
-def all_idle(die, dram, period):
+def all_idle(core_wake, link_wake, network, channels, dram, period):
     """Return whether no component can ever act again: a deadlock unless the program has ended."""
-    for c in range(len(die.core_wake)):
-        if die.core_wake[c] < NEVER or die.network.wake[c] < NEVER:
+    for c in range(len(core_wake)):
+        if core_wake[c] < NEVER:
             return False
-    for c in range(len(die.channel_wake)):
-        if not idle_channel(die.channels, c, dram, period):
+    if network_wake(network) < NEVER:
+        return False
+    for at in link_wake:
+        if at < NEVER:
+            return False
+    for c in range(len(channels.channel)):
+        if not idle_channel(channels, c, dram, period):
             return False
     return True
 
 
 @inlined
-def all_finished(die):
+def all_finished(cores):
     """Return whether every core has completed its program."""
-    for c in range(len(die.core_wake)):
-        if die.cores.core[c].finished_at == NEVER:
+    for c in range(len(cores)):
+        if cores[c].finished_at == NEVER:
             return False
     return True
 
@@ -143,12 +158,12 @@ def logs_full(cores):
 @inlined
 def interval_margin(run_ahead, actors):
     """Return the most intervals that one visit of a core can record."""
-    return (run_ahead + 2) * actors + 8
+    return (run_ahead + 3) * (actors + len(WATCHED)) + 64
 
 
 @kernel
-def run_until(limit, plain, core, dram, noc, periods, latency, order, die, program, tables):
-    """Run the die until tick `limit`, the end of its program, or a deadlock (changes `die`).
+def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, order, die, fabric, program, tables):
+    """Run the die until tick `limit`, the end of its program, or a deadlock (changes `die` and `fabric`).
 
     Parameters
     ----------
@@ -156,7 +171,9 @@ def run_until(limit, plain, core, dram, noc, periods, latency, order, die, progr
         First tick that is not stepped.
     plain : int
         1: visit every component on every edge; 0: skip.
-    core, dram, noc : CoreParams, DramParams, NocParams
+    core, dram, noc, link : CoreParams, DramParams, NocParams, LinkParams
+    stacks : int
+        Stacks that work together.
     periods : (int, int, int)
         Periods of core, DRAM and NoC; ticks.
     latency : ndarray of int64
@@ -164,6 +181,8 @@ def run_until(limit, plain, core, dram, noc, periods, latency, order, die, progr
     order : ndarray of int64, shape (pu,)
         Order in which components of a kind are visited; any permutation gives the same machine.
     die : Die
+    fabric : Fabric
+        What only the network sees; not a part of `die`, as arrays passed on cost time to compile.
     program : array of INSTRUCTION
     tables : ndarray of int64
     """
@@ -171,7 +190,7 @@ def run_until(limit, plain, core, dram, noc, periods, latency, order, die, progr
     core_period, dram_period, noc_period = periods
     clock.full = 0
     while clock.status == RUNNING and clock.now < limit:
-        if logs_full(die.cores):
+        if logs_full(die.cores) or logs_nearly_full(die.channels, dram):
             clock.full = 1
             break
         now = clock.now
@@ -183,20 +202,35 @@ def run_until(limit, plain, core, dram, noc, periods, latency, order, die, progr
                     visit_channel(c, now, plain, dram, dram_period, latency, die, program)
             if has_die_budget(dram):
                 visit_arbiter(now, dram, dram_period, latency, die, program)
-        if now % noc_period == 0:
+        if now % noc_period == 0 and (plain or network_wake(die.network.wake) <= now):
+            clock.visits += 1
+            visit_network(
+                now,
+                plain,
+                order,
+                noc,
+                link,
+                stacks,
+                (core_period, noc_period),
+                die.core_wake,
+                die.cores.unit,
+                die.network,
+                fabric,
+            )
+        if stacks > 1 and now % link.period == 0:
             for c in order:
-                if plain or die.network.wake[c] <= now:
+                if plain or fabric.link_wake[c] <= now:
                     clock.visits += 1
-                    visit_router(c, now, plain, noc, noc_period, core_period, die)
+                    fabric.link_wake[c] = step_link(c, now, noc, link, noc_period, die.network, fabric)
         if now % core_period == 0:
             for c in order:
                 if plain or die.core_wake[c] <= now:
                     clock.visits += 1
                     visit_core(c, now, plain, core, dram, noc, periods, die, program, tables)
-        if all_finished(die):
+        if all_finished(die.cores.core):
             clock.status = DONE
             break
-        if all_idle(die, dram, dram_period):
+        if all_idle(die.core_wake, fabric.link_wake, die.network.wake, die.channels, dram, dram_period):
             clock.status = DEADLOCK
             break
         later = now + 1
@@ -204,7 +238,11 @@ def run_until(limit, plain, core, dram, noc, periods, latency, order, die, progr
         for c in range(len(die.core_wake)):
             ahead = min(ahead, next_edge(max(die.core_wake[c], later), core_period))
             ahead = min(ahead, next_edge(max(die.channel_wake[c], later), dram_period))
-            ahead = min(ahead, next_edge(max(die.network.wake[c], later), noc_period))
+        ahead = min(ahead, next_edge(max(network_wake(die.network.wake), later), noc_period))
+        for at in fabric.link_wake:
+            ahead = min(ahead, next_edge(max(at, later), link.period))
         if plain:
             ahead = min(min(next_edge(later, core_period), next_edge(later, dram_period)), next_edge(later, noc_period))
+            if stacks > 1:
+                ahead = min(ahead, next_edge(later, link.period))
         clock.now = ahead

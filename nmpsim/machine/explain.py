@@ -15,8 +15,8 @@ def semaphore_name(semaphore: int, pus: int) -> str:
     if semaphore < UNITS:
         return f"instructions completed by {UNIT_NAMES[semaphore]}"
     if semaphore < FROM + 2 * pus:
-        source, direction = divmod(semaphore - FROM, 2)
-        return f"messages from PU {source} {'counter-' if direction else ''}clockwise"
+        source, port = divmod(semaphore - FROM, 2)
+        return f"messages from PU {source} by port {port}"
     return f"messages counted by shared semaphore {semaphore - FROM - 2 * pus} of {SHARED}"
 
 

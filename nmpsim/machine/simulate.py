@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.core.core import settle_core
-from nmpsim.core.state import INTERVAL, REASONS, actors_of, missing_units
-from nmpsim.dram.native.account import settle
+from nmpsim.core.state import REASONS, actors_of, missing_units
+from nmpsim.dram.native.account import close_records, settle
+from nmpsim.dram.native.record import interval_margin as bank_margin
 from nmpsim.dram.native.state import REASONS as BANK_REASONS
 from nmpsim.dram.native.state import check_balance, raise_faults
 from nmpsim.errors import DeadlockError, InternalError, LimitReached
@@ -18,15 +19,20 @@ from nmpsim.kernel import interrupts_held
 from nmpsim.machine.clock import interval_margin, run_until
 from nmpsim.machine.explain import explain_deadlock
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING, Die, build
-from nmpsim.noc import check_drained, settle_links
-from nmpsim.noc import raise_faults as raise_network_faults
-from nmpsim.noc.state import REASONS as LINK_REASONS
+from nmpsim.measure.recorder import Recorder
+from nmpsim.noc.die.check import check_conservation, check_drained, routers_of
+from nmpsim.noc.die.check import raise_faults as raise_network_faults
+from nmpsim.noc.die.network import settle_fabric
+from nmpsim.noc.die.state import LINK_REASONS, build_fabric
+from nmpsim.noc.die.topology import CORE_PORTS
+from nmpsim.noc.router.check import causes
+from nmpsim.noc.router.state import CAUSES
 from nmpsim.program.isa import ARRAY, UNIT_NAMES, UNITS
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
 
-INTERVALS = np.dtype([("pu", "i8"), *((name, "i8") for name in INTERVAL.dtype.names or ())])
-"""One recorded interval of a unit."""
+LOG_ROWS = 2**15
+"""Rows that a log of a recording has at least: enough to make draining rare, few enough to stay in a cache."""
 
 Progress = Callable[[int, int, int], None]
 """Called with (core cycles simulated, instructions completed, instructions in all)."""
@@ -43,8 +49,8 @@ class Simulation:
         Visit every component on every edge instead of skipping.
     log_capacity : int
         DRAM commands per channel to record; 0 = none.
-    intervals : bool
-        Record what every unit of every core did, as intervals.
+    recorder : Recorder, optional
+        Takes what every unit did, as intervals and events.
     order : ndarray of int64, optional
         Order in which components are visited; has no influence on any result.
     """
@@ -56,74 +62,64 @@ class Simulation:
         *,
         plain: bool = False,
         log_capacity: int = 0,
-        intervals: bool = False,
+        recorder: Recorder | None = None,
         order: NDArray[np.int64] | None = None,
     ) -> None:
         self.params, self.program, self.plain = params, program, plain
         self.die: Die
-        capacity = 16 * int(interval_margin(params.core.run_ahead, actors_of(params))) if intervals else 0
-        self.die, self._instructions = build(params, program, log_capacity=log_capacity, intervals=capacity)
-        self._intervals: list[NDArray[np.void]] = []
+        rows = banks = 0
+        if recorder is not None:
+            rows = max(2 * int(interval_margin(params.core.run_ahead, actors_of(params))), LOG_ROWS)
+            banks = max(2 * int(bank_margin(params.dram)), LOG_ROWS) if recorder.full else 0
+        self.die, self._instructions = build(
+            params, program, log_capacity=log_capacity, intervals=rows, bank_intervals=banks
+        )
+        self.fabric = build_fabric(params.noc, params.link, params.stacks)
+        self._recorder = recorder
         self._order = np.arange(params.pus, dtype=np.int64) if order is None else order
         self._periods = (params.core_period, params.dram_period, params.noc_period)
+        self._routers = routers_of(params.noc, self.fabric)
         self.cpu_seconds = 0.0
 
     def _advance(self, limit: int) -> None:
         p = self.params
-        run_until(
-            limit,
-            int(self.plain),
-            p.core,
-            p.dram,
-            p.noc,
-            self._periods,
-            p.latency,
-            self._order,
-            self.die,
-            self._instructions,
-            self.program.tables,
-        )
-        while self.die.clock[0].full:
-            self._drain()
+        while True:
             run_until(
                 limit,
                 int(self.plain),
                 p.core,
                 p.dram,
                 p.noc,
+                p.link,
+                p.stacks,
                 self._periods,
                 p.latency,
                 self._order,
                 self.die,
+                self.fabric,
                 self._instructions,
                 self.program.tables,
             )
+            if not self.die.clock[0].full:
+                break
+            self._drain()
 
     def _drain(self) -> None:
-        """Move the recorded intervals out of the die."""
-        cores = self.die.cores
+        """Hand what the logs of the die hold to the recorder."""
+        if self._recorder is None:
+            return
+        cores, channels = self.die.cores, self.die.channels
         for c, core in enumerate(cores.core):
-            count = int(core["intervals"])
-            if count:
-                part = np.zeros(count, INTERVALS)
-                for name in INTERVAL.dtype.names or ():
-                    part[name] = cores.interval[c, :count][name]
-                part["pu"] = c
-                self._intervals.append(part)
-                cores.core[c].intervals = 0
-
-    def intervals(self) -> NDArray[np.void]:
-        """Return the recorded intervals, sorted by PU, unit and start; empty if none were recorded.
-
-        Returns
-        -------
-        ndarray, shape (intervals,)
-            Fields ``pu``, ``unit`` (row of the stall table), ``reason``, ``operator``, ``start``, ``end``; ticks.
-        """
-        if not self._intervals:
-            return np.zeros(0, INTERVALS)
-        every = np.concatenate(self._intervals)
-        return every[np.lexsort((every["start"], every["unit"], every["pu"]))]
+            if core.intervals:
+                self._recorder.core(c, cores.interval[c, : core.intervals])
+                core.intervals = 0
+        for c, channel in enumerate(channels.channel):
+            if channel.intervals:
+                self._recorder.bank(c, channels.interval[c, : channel.intervals])
+                channel.intervals = 0
+            if channel.accesses:
+                self._recorder.access(c, channels.access[c, : channel.accesses])
+                channel.accesses = 0
 
     def run(
         self, progress: Progress | None = None, *, limit_cycles: int | None = None, slice_cycles: int = 20_000
@@ -186,19 +182,22 @@ class Simulation:
         self.until = core
         self._drain()
         for c in range(p.pus):
-            settle_core(c, core, die.cores)
-        self._drain()
-        settle_links(noc, die.network)
+            settle_core(c, core, p.core_period, die.cores)
+        link = (self.end // p.link.period + 1) * p.link.period
+        settle_fabric(noc // p.noc_period, link, self.fabric)
         settle(dram, p.dram, p.dram_period, p.latency, die.channels)
+        close_records(die.channels)
+        self._drain()
         check_balance(die.channels, dram // p.dram_period)
         for c, u in np.argwhere(die.cores.stall.sum(axis=2) != core):
             raise InternalError(f"core {c} unit {u}: accounts sum to {die.cores.stall[c, u].sum()} of {core} ticks")
-        for r, d in np.argwhere(die.network.stall.sum(axis=2) != noc):
-            raise InternalError(f"link {r} {d}: accounts sum to {die.network.stall[r, d].sum()} of {noc} ticks")
+        for pu in np.flatnonzero(self.fabric.link_stall.sum(axis=1) != link):
+            raise InternalError(f"stack link {pu}: accounts sum to {self.fabric.link_stall[pu].sum()} of {link} ticks")
         left = int((die.channels.fifo["filled"] - die.channels.fifo["head"]).sum())
         if left:
             raise InternalError(f"{left} beats were delivered and never taken")
-        check_drained(die.network)
+        check_conservation(self._routers, die.network, self.fabric)
+        check_drained(die.network, self.fabric)
 
     def stalls(self) -> dict[str, dict[str, int]]:
         """Unit kind -> reason -> cycles of the unit's own clock, all units of the kind together."""
@@ -210,8 +209,43 @@ class Simulation:
                 table[UNIT_NAMES[u]] = _named(stall[:, u].sum(axis=0), REASONS, p.core_period)
         table["sequencer"] = _named(stall[:, ARRAY].sum(axis=0), REASONS, p.core_period)
         table["bank"] = _named(die.channels.stall.sum(axis=(0, 1)), BANK_REASONS, 1)
-        table["link"] = _named(die.network.stall.sum(axis=(0, 1)), LINK_REASONS, p.noc_period)
+        links = len(self._routers.topology.channels)
+        cycles, sent = int(self._routers.state.totals[0].now), self._flit_hops()
+        table["link"] = {"transfer": sent, "no_flit": cycles * links - sent} if links else {}
+        table["router"] = {
+            name: count for name, count in zip(CAUSES, causes(self._routers).sum(axis=0).tolist(), strict=True) if count
+        }
+        if p.stacks > 1:
+            table["stack_link"] = _named(self.fabric.link_stall.sum(axis=0), LINK_REASONS, p.link.period)
         return table
+
+    def _flit_hops(self) -> int:
+        """Flits times the links between routers that they crossed."""
+        p, flits = self._routers.params, self._routers.state.output_port.flits
+        return int(sum(flits[c.source * p.ports + c.out_port] for c in self._routers.topology.channels))
+
+    def network(self) -> dict[str, list[dict[str, int]]]:
+        """What every link and every router of the network did: flits, and cycles by cause.
+
+        Returns
+        -------
+        dict of str to list
+            ``links``: from, to, flits; ``routers``: cycles in which virtual channels held a flit, by cause;
+            ``stack_links``: flits, bytes, cycles of their width used.
+        """
+        p, state, fabric = self._routers.params, self._routers.state, self.fabric
+        links: list[dict[str, int]] = [
+            {"from": c.source, "to": c.sink, "flits": int(state.output_port[c.source * p.ports + c.out_port].flits)}
+            for c in self._routers.topology.channels
+        ]
+        routers: list[dict[str, int]] = [
+            {"router": r, **dict(zip(CAUSES, row, strict=True))} for r, row in enumerate(causes(self._routers).tolist())
+        ]
+        across: list[dict[str, int]] = [
+            {"pu": c, **{name: int(link[name]) for name in ("flits", "bytes", "cycles")}}
+            for c, link in enumerate(fabric.link)
+        ]
+        return {"links": links, "routers": routers, "stack_links": across}
 
     def counts(self) -> dict[str, int]:
         """Actions of all units, by name."""
@@ -238,7 +272,7 @@ class Simulation:
             "receive_port_conflicts": int(cores.received["conflicts"].sum()),
             "flits": int(cores.sender["flits"].sum()),
             "messages": int(cores.sender["messages"].sum()),
-            "flit_hops": int(die.network.link["flits"].sum()),
+            "flit_hops": self._flit_hops(),
             "instructions": int(cores.core["retired"].sum()),
         }
         if self.params.core.separate:
@@ -247,6 +281,14 @@ class Simulation:
                 "copied_in_bytes": int(cores.copier["bytes"][:, 0].sum()),
                 "copied_out_bytes": int(cores.copier["bytes"][:, 1].sum()),
                 "copy_port_conflicts": int(cores.copier["conflicts"].sum()),
+            }
+        if self.params.stacks > 1:
+            link, core = self.fabric.link, CORE_PORTS * self.params.pus
+            result |= {
+                "gateway_flits": int(self.fabric.terminal["ejected"][core:].sum()),
+                "stack_link_flits": int(link["flits"].sum()),
+                "stack_link_bytes": int(link["bytes"].sum()),
+                "stack_link_used_bytes": int(link["cycles"].sum()) * self.params.link.bytes,
             }
         if result["flits"] != int(die.cores.received["flits"].sum()):
             raise InternalError(f"{result['flits']} flits were sent, {die.cores.received['flits'].sum()} arrived")

@@ -12,8 +12,7 @@ from nmpsim.core.state import make_state as make_cores
 from nmpsim.dram.native.state import DramState
 from nmpsim.dram.native.state import make_state as make_channels
 from nmpsim.kernel import Record
-from nmpsim.noc.state import NocState
-from nmpsim.noc.state import make_state as make_network
+from nmpsim.noc.die.state import NocState, make_ports
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
 
@@ -39,7 +38,9 @@ class Die(NamedTuple):
     network: NocState
 
 
-def build(params: MachineParams, program: Program, *, log_capacity: int = 0, intervals: int = 0) -> tuple[Die, Any]:
+def build(
+    params: MachineParams, program: Program, *, log_capacity: int = 0, intervals: int = 0, bank_intervals: int = 0
+) -> tuple[Die, Any]:
     """Return a die after reset with a program loaded, and the instructions of all cores in one array.
 
     Parameters
@@ -51,10 +52,14 @@ def build(params: MachineParams, program: Program, *, log_capacity: int = 0, int
         DRAM commands per channel to record; 0 = none.
     intervals : int
         Unit intervals per core to keep until they are drained; 0 = none are recorded.
+    bank_intervals : int
+        The same for the banks of a channel; with them, receivers and buffer ports are recorded too.
     """
-    cores = make_cores(params, max(1, len(program.operators)), intervals=intervals)
-    channels = make_channels(params.dram, params.pus, tokens=MOVE_SLOTS, log_capacity=log_capacity)
-    network = make_network(params.noc)
+    cores = make_cores(params, max(1, len(program.operators)), intervals=intervals, watch=bank_intervals > 0)
+    channels = make_channels(
+        params.dram, params.pus, tokens=MOVE_SLOTS, log_capacity=log_capacity, intervals=bank_intervals
+    )
+    network = make_ports(params.noc)
     at = 0
     for core, stream in zip(cores.core, program.streams, strict=True):
         core.begin = core.fetch = at
@@ -62,5 +67,5 @@ def build(params: MachineParams, program: Program, *, log_capacity: int = 0, int
         core.end = at
     instructions = np.concatenate(program.streams)
     records = instructions.astype(np.dtype((np.record, instructions.dtype))).view(np.recarray)
-    die = Die(CLOCK.zeros(1), np.zeros(params.pus, np.int64), np.zeros(params.pus, np.int64), cores, channels, network)
-    return die, records
+    wakes = np.zeros(params.pus, np.int64), np.zeros(params.pus, np.int64)
+    return Die(CLOCK.zeros(1), *wakes, cores, channels, network), records

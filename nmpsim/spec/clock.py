@@ -1,4 +1,4 @@
-"""Clock domains: the base tick is the exact greatest common divisor of the three periods.
+"""Clock domains: the base tick is the exact greatest common divisor of the periods.
 
 With a core at 0.8 GHz and DRAM and network at 1 GHz the tick is 250 ps::
 
@@ -21,7 +21,7 @@ from nmpsim.units import Number, common_divisor, exact, period_ns, ticks
 LONGEST_PERIOD = 10**6
 """Most ticks a clock period may have."""
 
-DOMAINS = ("core_GHz", "dram_GHz", "noc_GHz")
+DOMAINS = ("core_GHz", "dram_GHz", "noc_GHz", "link_GHz")
 
 
 class ClockDomains(NamedTuple):
@@ -31,6 +31,7 @@ class ClockDomains(NamedTuple):
     core_period: int  # ticks
     dram_period: int  # ticks
     noc_period: int  # ticks
+    link_period: int  # ticks
 
 
 def _domains(frequencies: tuple[Fraction, ...]) -> ClockDomains:
@@ -40,7 +41,7 @@ def _domains(frequencies: tuple[Fraction, ...]) -> ClockDomains:
 
 
 def _is_simple(domains: ClockDomains) -> bool:
-    return max(domains.core_period, domains.dram_period, domains.noc_period) <= LONGEST_PERIOD
+    return max(domains[1:]) <= LONGEST_PERIOD
 
 
 def near_frequencies(frequencies: tuple[Number, ...]) -> tuple[str, ...]:
@@ -58,20 +59,20 @@ def near_frequencies(frequencies: tuple[Number, ...]) -> tuple[str, ...]:
     return ()
 
 
-def clock_fault(where: str, core: Number, dram: Number, noc: Number) -> Fault | None:
-    """Return what is wrong with three frequencies in GHz, or None."""
-    frequencies = tuple(exact(ghz) for ghz in (core, dram, noc))
+def clock_fault(where: str, core: Number, dram: Number, noc: Number, link: Number) -> Fault | None:
+    """Return what is wrong with the frequencies of the domains in GHz, or None."""
+    frequencies = tuple(exact(ghz) for ghz in (core, dram, noc, link))
     domains = _domains(frequencies)
     if _is_simple(domains):
         return None
-    asked = (core, dram, noc)
+    asked = (core, dram, noc, link)
     near = near_frequencies(asked)
     changes = [
         f"{name} = {ghz} (ratio to dram_GHz {exact(ghz) / exact(near[1])})"
         for name, ghz, old in zip(DOMAINS, near, frequencies, strict=False)
         if exact(ghz) != old
     ]
-    longest = max(domains.core_period, domains.dram_period, domains.noc_period)
+    longest = max(domains[1:])
     return Fault(
         where,
         ", ".join(f"{name} = {ghz}" for name, ghz in zip(DOMAINS, asked, strict=True))
@@ -81,8 +82,8 @@ def clock_fault(where: str, core: Number, dram: Number, noc: Number) -> Fault | 
     )
 
 
-def clock_domains(core: Number, dram: Number, noc: Number) -> ClockDomains:
-    """Return the exact clock domains of three frequencies in GHz.
+def clock_domains(core: Number, dram: Number, noc: Number, link: Number) -> ClockDomains:
+    """Return the exact clock domains of four frequencies in GHz.
 
     Raises
     ------
@@ -91,10 +92,10 @@ def clock_domains(core: Number, dram: Number, noc: Number) -> ClockDomains:
 
     Examples
     --------
-    >>> clock_domains(0.8, 1.0, 1.0)
-    ClockDomains(tick_ps=Fraction(250, 1), core_period=5, dram_period=4, noc_period=4)
+    >>> clock_domains(0.8, 1.0, 1.0, 0.5)
+    ClockDomains(tick_ps=Fraction(250, 1), core_period=5, dram_period=4, noc_period=4, link_period=8)
     """
-    fault = clock_fault("clock", core, dram, noc)
+    fault = clock_fault("clock", core, dram, noc, link)
     if fault:
         raise SpecError("clock frequencies have no usable common tick", [fault])
-    return _domains(tuple(exact(ghz) for ghz in (core, dram, noc)))
+    return _domains(tuple(exact(ghz) for ghz in (core, dram, noc, link)))

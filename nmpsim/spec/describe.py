@@ -77,14 +77,17 @@ def _derived(machine: MachineParams) -> list[str]:
     """Return the lines of figures that follow from the values."""
     dram, core, noc = machine.dram, machine.core, machine.noc
     capacity = machine.pus * dram.banks * dram.rows * dram.columns * dram.column_bytes
-    periods = f"core {machine.core_period}, DRAM {machine.dram_period}, network {machine.noc_period} ticks"
+    periods = f"core {machine.core_period}, DRAM {machine.dram_period}, network {machine.noc_period}"
+    periods += f", links between stacks {machine.link.period} ticks"
     compute = f"{machine.pus} x {core.macs_per_cycle}"
     noc_ns = float(machine.noc_period * machine.tick_ps) / 1000
+    link_ns = float(machine.link.period * machine.tick_ps) / 1000
     lines = [
         f"base tick {float(machine.tick_ps):g} ps; periods: {periods}",
         f"capacity {capacity / 1e9:.2f} GB",
         f"peak compute {peak_macs(machine) / 1e12:.2f} TMAC/s ({compute} multiply-accumulates per core cycle)",
         f"network link {noc.flit_bytes / noc_ns:.1f} GB/s per direction",
+        f"link of a PU to other stacks {machine.link.bytes / link_ns:.1f} GB/s each way",
         f"refresh takes {100 * dram.refresh * machine.latency[0, REF, ACT] / dram.nREFI:.2f} % of a bank's time"
         if dram.refresh
         else "refresh is off",

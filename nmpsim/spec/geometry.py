@@ -13,6 +13,7 @@ from typing import Any
 
 from nmpsim.errors import Fault
 from nmpsim.spec.clock import DOMAINS, clock_fault
+from nmpsim.spec.network import network_faults
 from nmpsim.units import cycles_down, cycles_up, exact
 
 ELEMENT_BYTES = 2
@@ -64,7 +65,7 @@ def geometry_faults(tree: Mapping[str, Any], file: str, broken: set[str]) -> lis
     read = reader(tree, broken)
     return [
         Fault(f"{file}: {fault.where}", fault.got, fault.allowed, fault.todo)
-        for rules in (_clock, _dram, _refresh, _port, _shared_port, _kind, _array, _mac_tree, _buffer, _array_buffer)
+        for rules in _RULES
         for fault in rules(read)
     ]
 
@@ -305,3 +306,18 @@ def _array_buffer(read: Reader) -> Iterator[Fault]:
                 f"at most what all ports of {what} give, {ports[1]} x {ports[2]} = {ports[1] * ports[2]}",
                 "it goes through those ports: lower it or widen the buffer",
             )
+
+
+_RULES = (
+    _clock,
+    _dram,
+    _refresh,
+    _port,
+    _shared_port,
+    _kind,
+    _array,
+    _mac_tree,
+    _buffer,
+    _array_buffer,
+    network_faults,
+)

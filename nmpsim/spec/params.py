@@ -54,19 +54,50 @@ class DramParams(NamedTuple):
     die_acts: int = 1  # ACT allowed in that window
 
 
-class NocParams(NamedTuple):
-    """The inter-PU ring: bidirectional, flits, virtual channels, credits."""
+RING, MESH, TORUS, CROSSBAR = range(4)
+"""Kinds of networks; a ring is a torus of one dimension."""
+TOPOLOGIES = ("ring", "mesh", "torus", "crossbar")
 
-    nodes: int  # routers, one per PU
+ALLOCATORS = ("islip", "separable_input_first", "separable_output_first")
+"""How routers match requests to resources."""
+
+
+class NocParams(NamedTuple):
+    """The inter-PU network: routers with virtual channels and credits."""
+
+    nodes: int  # PUs that it joins
+    kind: int  # RING, MESH, TORUS or CROSSBAR
+    radix: int  # nodes along a dimension
+    dims: int  # dimensions
     flit_bytes: int  # bytes a flit carries
-    vcs: int  # virtual channels per link (2: dateline)
+    vcs: int  # virtual channels per link
     buffer_flits: int  # input buffer per virtual channel; flits
-    nROUTER: int  # arrival to earliest departure in a router; NoC cycles, >= 1
-    nLINK: int  # departure to arrival at the neighbour; NoC cycles, >= 1
-    nCREDIT: int  # buffer slot freed to credit seen upstream; NoC cycles, >= 1
-    nSYNC: int  # clock crossing between core and network; cycles of the receiving domain, >= 1
-    inject_flits: int  # injection queue per direction; flits
-    eject_flits: int  # ejection queue; flits
+    nROUTE: int  # routing; NoC cycles, 0 = lookahead
+    nVA: int  # VC allocation; NoC cycles, >= 1
+    nSA: int  # switch allocation; NoC cycles, >= 1
+    nST: int  # switch traversal; NoC cycles, >= 1
+    speculative: int  # 1 = a head asks for the switch while it asks for a channel
+    vc_allocator: int  # index into ALLOCATORS
+    switch_allocator: int  # index into ALLOCATORS
+    nLINK: int  # wire between two routers; NoC cycles, >= 1
+    nPORT: int  # wire between a router and a port of its node; NoC cycles
+    nCREDIT: int  # arrival of a credit to its use, and place freed to credit seen at a port; NoC cycles, >= 1
+    nSYNC: int  # clock crossing; cycles of the receiving domain, >= 1
+    inject_flits: int  # injection queue of a port; flits
+    eject_flits: int  # ejection queue of a port; flits
+
+
+class LinkParams(NamedTuple):
+    """The link of every PU to the neighbour stacks."""
+
+    period: int = 1  # of its clock; ticks
+    bytes: int = 1  # width; bytes per cycle
+    latency: int = 1  # sent to arrived; cycles, >= 1
+    buffer_flits: int = 1  # each queue of a gateway; flits
+
+
+NO_LINK = LinkParams()
+"""Of a die without other stacks."""
 
 
 class CoreParams(NamedTuple):
@@ -131,6 +162,14 @@ class MachineParams:
         Tier fill order: ``"kv_first"`` or ``"weights_first"``.
     rounding : tuple of str
         One sentence per quantity that was rounded to cycles: asked, got, relative error.
+    link : LinkParams
+        Links between stacks; there are some if `stacks` > 1.
+    hop_mm : float
+        Wire between two neighbours of the network; mm.
+    link_pJ_per_bit : float
+        Energy of a link between stacks; pJ per bit of its width and cycle used.
+    stacks : int
+        Stacks that work together, in a ring; one of them is simulated.
     """
 
     name: str
@@ -147,3 +186,7 @@ class MachineParams:
     row_cycle_ns: tuple[float, ...]
     fill: str
     rounding: tuple[str, ...]
+    link: LinkParams = NO_LINK
+    hop_mm: float = 0.0
+    link_pJ_per_bit: float = 0.0
+    stacks: int = 1

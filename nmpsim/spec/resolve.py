@@ -21,10 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.spec.clock import clock_domains
+from nmpsim.spec.clock import DOMAINS, clock_domains
 from nmpsim.spec.geometry import ELEMENT_BYTES, hot_interval
+from nmpsim.spec.network import network_shape
 from nmpsim.spec.params import (
     ACT,
+    ALLOCATORS,
     COMMANDS,
     HOLD_COLUMN,
     HOLD_ROW,
@@ -36,6 +38,7 @@ from nmpsim.spec.params import (
     WR,
     CoreParams,
     DramParams,
+    LinkParams,
     MachineParams,
     NocParams,
 )
@@ -102,7 +105,7 @@ def resolve(spec: ChipSpec) -> MachineParams:
         If the clocks have no usable common tick (a checked chip always has one).
     """
     clock, timing = spec.clock, spec.dram.timing
-    domains = clock_domains(clock.core_GHz.value, clock.dram_GHz.value, clock.noc_GHz.value)
+    domains = clock_domains(*(getattr(clock, name).value for name in DOMAINS))
     rounder = _Rounder(clock.dram_GHz.value)
     n = {name: rounder.up(name, getattr(timing, f"{name}_ns").value) for name in _SEPARATIONS}
     n |= {name: rounder.up(name, getattr(spec.dram.budget, f"{name}_ns").value) for name in _BUDGET}
@@ -135,6 +138,9 @@ def resolve(spec: ChipSpec) -> MachineParams:
         row_cycle_ns=tuple(float(rc) for _, _, rc in rows),
         fill=spec.placement.fill,
         rounding=tuple(rounder.sentences),
+        link=_link(spec, domains.link_period),
+        hop_mm=spec.noc.hop_mm.value,
+        link_pJ_per_bit=spec.noc.die_to_die.pJ_per_bit.value,
     )
 
 
@@ -187,18 +193,41 @@ def _dram(spec: ChipSpec, n: dict[str, int]) -> DramParams:
 
 
 def _noc(spec: ChipSpec) -> NocParams:
-    noc = spec.noc
+    noc, pus = spec.noc, spec.chip.pus.value
+    shape = network_shape(noc.topology, pus)
+    assert shape is not None  # the rule of noc.topology
+    kind, radix, dims = shape
     return NocParams(
-        nodes=spec.chip.pus.value,
+        nodes=pus,
+        kind=kind,
+        radix=radix,
+        dims=dims,
         flit_bytes=noc.flit_bytes.value,
         vcs=noc.vcs.value,
         buffer_flits=noc.buffer_flits.value,
-        nROUTER=noc.router_cycles.value,
+        nROUTE=noc.routing_cycles.value,
+        nVA=noc.vc_alloc_cycles.value,
+        nSA=noc.switch_alloc_cycles.value,
+        nST=noc.switch_cycles.value,
+        speculative=int(noc.speculation == "on"),
+        vc_allocator=ALLOCATORS.index(noc.vc_allocator),
+        switch_allocator=ALLOCATORS.index(noc.switch_allocator),
         nLINK=noc.link_cycles.value,
+        nPORT=noc.port_cycles.value,
         nCREDIT=noc.credit_cycles.value,
         nSYNC=noc.sync_cycles.value,
         inject_flits=noc.inject_flits.value,
         eject_flits=noc.eject_flits.value,
+    )
+
+
+def _link(spec: ChipSpec, period: int) -> LinkParams:
+    link = spec.noc.die_to_die
+    return LinkParams(
+        period=period,
+        bytes=link.bytes_per_cycle.value,
+        latency=link.latency_cycles.value,
+        buffer_flits=link.buffer_flits.value,
     )
 
 

@@ -51,6 +51,9 @@ Celsius = Annotated[float, Field(ge=-273.15, le=1000, allow_inf_nan=False)]
 CelsiusStep = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False), AfterValidator(_none_or_large_enough)]
 NsPerTier = Annotated[tuple[Ns, ...], Field(strict=False, min_length=1)]
 Picojoules = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Millimetres = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Delay = Annotated[int, Field(ge=0, le=1024)]
+Stage = Annotated[int, Field(ge=1, le=1024)]
 Sets = Annotated[int, Field(ge=1, le=2)]
 
 
@@ -120,6 +123,7 @@ class Clock(Section):
     core_GHz: Sourced[Ghz] = Field(description="GHz; clock of the core and its buffer")
     dram_GHz: Sourced[Ghz] = Field(description="GHz; command clock of the DRAM")
     noc_GHz: Sourced[Ghz] = Field(description="GHz; clock of the network")
+    link_GHz: Sourced[Ghz] = Field(description="GHz; clock of the links to other stacks")
 
 
 class Timing(Section):
@@ -293,21 +297,48 @@ class Core(Section):
     sequencer: Sequencer
 
 
+Allocator = Literal["islip", "separable_input_first", "separable_output_first"]
+
+
+class DieToDie(Section):
+    """Section [noc.die_to_die] of a chip file: the link of every PU to the neighbour stacks."""
+
+    bytes_per_cycle: Sourced[Bytes] = Field(description="bytes; each way, one cycle of the link")
+    latency_cycles: Sourced[Count] = Field(description="link cycles; sent to arrived, credits alike")
+    buffer_flits: Sourced[Count] = Field(description="flits; each queue of a gateway")
+    pJ_per_bit: Sourced[Picojoules] = Field(description="pJ; a bit of the width used")
+
+
 class Noc(Section):
     """Section [noc] of a chip file."""
 
-    topology: Literal["ring"] = Field(description="word; how the routers are joined")
+    topology: str = Field(
+        description="word; ring, crossbar, mesh:KxK or torus:KxK, as `nmpsim noc run`; with as many nodes as PUs"
+    )
     flit_bytes: Sourced[Bytes] = Field(description="bytes; one flit, one cycle of a link")
-    vcs: Sourced[Annotated[int, Field(ge=2, le=64)]] = Field(
+    vcs: Sourced[Annotated[int, Field(ge=1, le=62)]] = Field(
         description="virtual channels; per link, the dateline of a ring needs two"
     )
-    buffer_flits: Sourced[Count] = Field(description="flits; input buffer of a virtual channel")
-    router_cycles: Sourced[Count] = Field(description="network cycles; arrival to earliest departure")
-    link_cycles: Sourced[Count] = Field(description="network cycles; departure to arrival at the neighbour")
-    credit_cycles: Sourced[Count] = Field(description="network cycles; slot freed to credit seen upstream")
+    buffer_flits: Sourced[Annotated[int, Field(ge=1, le=4096)]] = Field(
+        description="flits; input buffer of a virtual channel"
+    )
+    routing_cycles: Sourced[Delay] = Field(description="network cycles; 0 = the route was found one hop before")
+    vc_alloc_cycles: Sourced[Stage] = Field(description="network cycles; allocation of a virtual channel")
+    switch_alloc_cycles: Sourced[Stage] = Field(description="network cycles; allocation of the switch")
+    switch_cycles: Sourced[Stage] = Field(description="network cycles; through the switch")
+    speculation: Literal["on", "off"] = Field(description="word; a head asks for channel and switch at once")
+    vc_allocator: Allocator = Field(description="word; how channels are matched to heads")
+    switch_allocator: Allocator = Field(description="word; how outputs are matched to inputs")
+    link_cycles: Sourced[Stage] = Field(description="network cycles; wire between two routers")
+    port_cycles: Sourced[Delay] = Field(description="network cycles; wire between a router and its core or gateway")
+    credit_cycles: Sourced[Stage] = Field(
+        description="network cycles; arrival of a credit to its use, place of a port's queue freed to seen"
+    )
     sync_cycles: Sourced[Count] = Field(description="cycles of the receiving clock; clock crossing")
-    inject_flits: Sourced[Count] = Field(description="flits; injection queue per direction")
-    eject_flits: Sourced[Count] = Field(description="flits; ejection queue")
+    inject_flits: Sourced[Count] = Field(description="flits; injection queue of a port")
+    eject_flits: Sourced[Count] = Field(description="flits; ejection queue of a port")
+    hop_mm: Sourced[Millimetres] = Field(description="mm; wire between two routers")
+    die_to_die: DieToDie
 
 
 class Placement(Section):

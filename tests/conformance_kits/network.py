@@ -26,6 +26,7 @@ class Arrival(NamedTuple):
     ready_at: int
     source: int
     destination: int
+    port: int
     message: int
     sequence: int
     last: int
@@ -43,38 +44,42 @@ class Network(ABC):
     inject_flits: int  # places of an injection queue
     eject_flits: int  # places of an ejection queue
     patience: int  # ticks after which a network that could move a flit must have done so
-    wake: object  # wake[node]: ticks; the network lowers those of neighbours by itself
+    wake: object  # wake[node]: ticks; lowered by who uses a port of the node
 
     @abstractmethod
-    def space_at(self, node: int, direction: int) -> int:
+    def space_at(self, node: int, port: int) -> int:
         """Tick at which one more flit can be written; NEVER while unknown."""
 
     @abstractmethod
-    def write(self, node: int, direction: int, ready_at: int, **fields: int) -> None:
+    def write(self, node: int, port: int, ready_at: int, /, **fields: int) -> None:
         """Write a flit; `fields` are those of FLIT without the stamps.  Does not lower the wake."""
 
     @abstractmethod
-    def head(self, node: int, direction: int) -> Arrival | None:
+    def head(self, node: int, port: int) -> Arrival | None:
         """The flit at the head of an ejection queue; None if there is none."""
 
     @abstractmethod
-    def take(self, node: int, direction: int, free_at: int) -> None:
+    def take(self, node: int, port: int, free_at: int) -> None:
         """Take the flit at the head; its place is free from `free_at` on.  Does not lower the wake."""
 
     @abstractmethod
-    def arrived(self, node: int, direction: int) -> int:
+    def arrived(self, node: int, port: int) -> int:
         """Flits written into an ejection queue since the start."""
 
     @abstractmethod
-    def step(self, node: int, now: int) -> int:
-        """Visit a node of the network at the clock edge `now`; return its wake."""
+    def due(self, now: int) -> bool:
+        """Whether `now` is an edge of a clock of the network at which it might act."""
 
     @abstractmethod
-    def direction(self, source: int, destination: int) -> int:
-        """Direction of a shortest way."""
+    def step(self, now: int, *, plain: bool, backwards: bool) -> None:
+        """Visit what is due at tick `now`, with `plain` all that has an edge there, in either order; set the wakes."""
 
     @abstractmethod
-    def least_latency(self, source: int, destination: int, direction: int) -> int:
+    def port(self, source: int, destination: int) -> int:
+        """A port for messages between two nodes."""
+
+    @abstractmethod
+    def least_latency(self, source: int, destination: int, port: int) -> int:
         """Least ticks from ``ready_at`` in the injection queue to ``ready_at`` in the ejection queue."""
 
     @abstractmethod
@@ -96,28 +101,31 @@ class Driver:
     quiescent: bool = False  # also visit between the wakes, and require that nothing changes
     credit: int = 1  # ticks from the taking of a flit to the reuse of its place
     now: int = 0
-    written: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # (message, flit): (stamp, direction)
+    written: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # (message, flit): (stamp, port)
     taken: dict[tuple[int, int], list[tuple[int, Arrival]]] = field(default_factory=dict)
-    sent: list[tuple[int, int, int, int]] = field(default_factory=list)  # source, direction, destination, flits
+    sent: list[tuple[int, int, int, int]] = field(default_factory=list)  # source, port, destination, flits
+    stacks: list[int] = field(default_factory=list)  # of each message: how many stacks further on it is for
 
     def __post_init__(self) -> None:
         self.outbox = {(node, d): deque() for node in range(self.network.nodes) for d in (0, 1)}
         self.taken = {port: [] for port in self.outbox}
 
-    def send(self, source: int, destination: int, flits: int, direction: int | None = None) -> int:
+    def send(self, source: int, destination: int, flits: int, port: int | None = None, *, stack: int = 0) -> int:
         """Queue a message behind its writer; return its number."""
-        d = self.network.direction(source, destination) if direction is None else direction
+        d = self.network.port(source, destination) if port is None else port
         number = len(self.sent)
         self.sent.append((source, d, destination, flits))
-        self.outbox[source, d].extend(self.flit(number, i) for i in range(flits))
+        self.stacks.append(stack)
+        self.outbox[source, d].extend({**self.flit(number, i), "stack": stack} for i in range(flits))
         return number
 
     def flit(self, message: int, i: int) -> dict[str, int]:
         """Fields of flit `i` of a message: all different, so that mixed-up flits are seen."""
-        source, _, destination, flits = self.sent[message]
+        source, port, destination, flits = self.sent[message]
         return {
             "source": source,
             "destination": destination,
+            "port": port,
             "message": message,
             "sequence": i,
             "last": int(i == flits - 1),
@@ -142,42 +150,40 @@ class Driver:
         self.taken[node, d].append((self.now, head))
         self.network.wake[node] = min(self.network.wake[node], self.now + self.credit)
 
-    def visit(self, node: int) -> None:
-        """Visit a node if its wake has come; check what every visit must keep."""
+    def visit(self) -> None:
+        """Visit the network if it is due; check what every visit must keep."""
         network = self.network
-        if self.plain or network.wake[node] <= self.now:
-            before = [network.arrived(node, d) for d in (0, 1)]
-            empty = [network.head(node, d) is None for d in (0, 1)]
-            network.wake[node] = network.step(node, self.now)
-            assert network.wake[node] > self.now, "a wake lies strictly in the future"
-            for d in (0, 1):
-                assert network.arrived(node, d) <= before[d] + 1, "one flit per cycle and ejection queue"
-                head = network.head(node, d)
-                assert not empty[d] or head is None or head.ready_at > self.now, "a new stamp lies in the future"
+        if self.plain or network.due(self.now):
+            before = {port: network.arrived(*port) for port in self.outbox}
+            empty = {port for port in self.outbox if network.head(*port) is None}
+            network.step(self.now, plain=self.plain, backwards=self.backwards)
+            if self.now % network.period == 0:
+                assert min(network.wake) > self.now, "a wake lies strictly in the future"
+            for port in self.outbox:
+                assert network.arrived(*port) <= before[port] + 1, "one flit per cycle and ejection queue"
+                head = network.head(*port)
+                assert port not in empty or head is None or head.ready_at > self.now, "a new stamp lies in the future"
         elif self.quiescent:
             before = network.snapshot()
-            network.step(node, self.now)
-            assert network.snapshot() == before, f"node {node} acted at {self.now} before its wake {network.wake[node]}"
+            network.step(self.now, plain=True, backwards=False)
+            assert network.snapshot() == before, f"the network acted at {self.now} before its wake"
 
     def run(self, ticks: int, *, closed: tuple[tuple[int, int], ...] = (), write: bool = True) -> Driver:
         """Let time pass; from the ejection queues in `closed` nothing is taken, with `write` off nothing is written."""
         network = self.network
         ports = [port for port in self.outbox if port not in closed]
-        nodes = range(network.nodes)[:: -1 if self.backwards else 1]
         end = self.now + ticks
         while self.now < end:
             if not self.backwards and self.now % network.core_period == 0:
                 self.use_ports(ports, write=write)
-            if self.now % network.period == 0:
-                for node in nodes:
-                    self.visit(node)
+            self.visit()
             if self.backwards and self.now % network.core_period == 0:
                 self.use_ports(ports, write=write)
             self.now += 1
         return self
 
     def use_ports(self, open_ports: list[tuple[int, int]], *, write: bool) -> None:
-        """One edge of the users' clock: a flit each way, node and direction."""
+        """One edge of the users' clock: a flit each way, node and port."""
         network = self.network
         for port in self.outbox:
             if write and self.outbox[port] and network.space_at(*port) <= self.now:
@@ -188,20 +194,22 @@ class Driver:
                 self.take(*port)
 
     def arrivals(self) -> list[tuple[tuple[int, int], int, Arrival]]:
-        """Everything taken: (node and direction, tick, flit)."""
+        """Everything taken: (node and port, tick, flit)."""
         return [(port, at, flit) for port, taken in self.taken.items() for at, flit in taken]
 
     def assert_complete(self) -> None:
-        """Every flit sent was taken once, unchanged, at its destination, in its direction, in order."""
+        """Every flit sent was taken once, unchanged, at its destination, by its port, in order."""
         expected = [(m, i) for m, (*_, flits) in enumerate(self.sent) for i in range(flits)]
         assert sorted((flit.message, flit.sequence) for _, _, flit in self.arrivals()) == expected
         for (node, d), _, flit in self.arrivals():
             assert flit._asdict() == self.flit(flit.message, flit.sequence) | {"ready_at": flit.ready_at}
             assert (node, d) == (flit.destination, self.sent[flit.message][1])
         for taken in self.taken.values():
-            for source in range(self.network.nodes):
-                numbers = [(flit.message, flit.sequence) for _, flit in taken if flit.source == source]
-                assert numbers == sorted(numbers), "flits of one source and direction come in order"
+            flows: dict[tuple[int, int], list[tuple[int, int]]] = {}
+            for _, flit in taken:
+                flows.setdefault((flit.source, self.stacks[flit.message]), []).append((flit.message, flit.sequence))
+            for numbers in flows.values():
+                assert numbers == sorted(numbers), "flits of one source, stack and port come in order"
         assert not self.network.refuses()
 
 
@@ -246,7 +254,7 @@ class NetworkKit(ABC):
                 driver.run(flits * (network.patience + credit) // 2)
                 driver.assert_complete()
 
-    def test_all_to_all_ends_in_both_directions(self):
+    def test_all_to_all_ends_by_both_ports(self):
         network, driver = self.drive()
         for source in range(network.nodes):
             for step in range(1, network.nodes):
@@ -259,11 +267,11 @@ class NetworkKit(ABC):
         network, driver = self.drive()
         driver.send(0, 1, 1)
         later = 20 * network.period
-        driver.write(0, network.direction(0, 1), later)
+        driver.write(0, network.port(0, 1), later)
         network.wake[0] = 0  # an early visit is allowed and changes nothing
         driver.run(later + 2 * network.patience)
         ((_, _, flit),) = driver.arrivals()
-        assert flit.ready_at >= later + network.least_latency(0, 1, network.direction(0, 1))
+        assert flit.ready_at >= later + network.least_latency(0, 1, network.port(0, 1))
 
     def test_nothing_is_faster_than_a_lone_flit(self):
         network, driver = self.drive()
@@ -273,7 +281,7 @@ class NetworkKit(ABC):
             ready_at, _ = driver.written[flit.message, flit.sequence]
             assert flit.ready_at >= ready_at + network.least_latency(flit.source, node, d)
 
-    def test_a_closed_queue_stops_its_direction_and_loses_nothing(self):
+    def test_a_closed_queue_stops_its_port_and_loses_nothing(self):
         network, driver = self.drive()
         flits = 60
         blocked = driver.send(0, 1, flits, 0)

@@ -26,6 +26,7 @@ from nmpsim.noc.router.state import (
     NetworkParams,
     NetworkState,
 )
+from nmpsim.noc.router.trees import TreeSet, check_trees, tree_registers, tree_sizes
 from nmpsim.noc.topology import Topology, check_deadlock_free
 from nmpsim.noc.topology.graph import channel_mask
 
@@ -60,7 +61,9 @@ def power_of_two(least: int) -> int:
     return 1 << max(0, least - 1).bit_length()
 
 
-def build_network(topology: Topology, settings: RouterSettings, *, log: int = 0) -> Fabric:
+def build_network(
+    topology: Topology, settings: RouterSettings, *, log: int = 0, trees: TreeSet | None = None
+) -> Fabric:
     """Return an empty network at cycle 0.
 
     Parameters
@@ -69,6 +72,8 @@ def build_network(topology: Topology, settings: RouterSettings, *, log: int = 0)
     settings : RouterSettings
     log : int
         Packets whose times are kept, the first ones made; for a trace its rows.
+    trees : TreeSet or None
+        Trees that packets may follow, and the adders.
 
     Raises
     ------
@@ -83,32 +88,36 @@ def build_network(topology: Topology, settings: RouterSettings, *, log: int = 0)
         fault = Fault(topology.name, f"{topology.nodes} nodes", f"{DESTINATION_MASK} at most", "use fewer")
         raise SpecError("the network cannot be built", [fault])
     check_deadlock_free(topology, settings.vcs)
-    params = _params(topology, settings)
-    state = _empty_state(topology, params, log)
+    if trees is not None:
+        check_trees(topology, settings, trees)
+    params = _params(topology, settings, trees)
+    state = _empty_state(topology, params, log, trees)
     _fill_routes(topology, params, state)
     _join(topology, settings, params, state)
     return Fabric(topology, settings, params, state)
 
 
-def _params(topology: Topology, settings: RouterSettings) -> NetworkParams:
+def _params(topology: Topology, settings: RouterSettings, trees: TreeSet | None) -> NetworkParams:
     """Return sizes and settings."""
     wires = [c.cycles for c in topology.channels] + [t.cycles for t in topology.terminals]
     switch = settings.switch_delay * (3 if settings.batched_stages else 1)  # waits for a batch, then for its output
     longest = max(wires) + settings.sw_alloc_delay + max(switch, settings.credit_delay + 1)
+    sizes = tree_sizes(topology, settings, trees)
+    longest = max(longest, sizes.add_delay)
     vc_allocator, sw_allocator = allocator_of(settings.vc_allocator), allocator_of(settings.sw_allocator)
     assert vc_allocator is not None
     assert sw_allocator is not None
     return NetworkParams(
         routers=topology.routers,
         nodes=topology.nodes,
-        ports=topology.ports,
-        vcs=settings.vcs,
+        ports=sizes.ports,
+        vcs=sizes.vcs,
         buffer_flits=settings.buffer_flits,
         places=power_of_two(settings.buffer_flits),
         classes=topology.classes,
         groups=topology.route.shape[1],
         wheel=power_of_two(longest + 2),
-        room=topology.routers * topology.ports + topology.nodes,
+        room=topology.routers * topology.ports * (1 + sizes.multicast_vcs + sizes.lanes) + topology.nodes,
         routing_delay=settings.routing_delay,
         vc_alloc_delay=settings.vc_alloc_delay,
         sw_alloc_delay=settings.sw_alloc_delay,
@@ -122,15 +131,24 @@ def _params(topology: Topology, settings: RouterSettings) -> NetworkParams:
         sw_input_first=int(sw_allocator.input_first),
         sw_iterations=sw_allocator.iterations,
         sw_by_priority=int(sw_allocator.by_priority),
+        real_ports=topology.ports,
+        unicast_vcs=settings.vcs,
+        multicast_vcs=sizes.multicast_vcs,
+        multicast_lanes=sizes.multicast_lanes,
+        lanes=sizes.lanes,
+        add_delay=sizes.add_delay,
+        add_interval=sizes.add_interval,
     )
 
 
-def _empty_state(topology: Topology, params: NetworkParams, log: int) -> NetworkState:
+def _empty_state(topology: Topology, params: NetworkParams, log: int, trees: TreeSet | None) -> NetworkState:
     """Return registers of the right size."""
     ports = params.routers * params.ports
     channels = ports * params.vcs
     # every flit in the network has a place reserved behind some output or source; and each source may hold a packet
     rows = (sum(topology.out_ports) + params.nodes) * params.vcs * params.buffer_flits + params.nodes
+    group = np.zeros((params.routers, params.ports), np.int64)
+    group[:, : topology.group.shape[1]] = topology.group
     state = NetworkState(
         input_vc=INPUT_VC.zeros(channels),
         watch=WATCH.zeros(channels),
@@ -142,7 +160,7 @@ def _empty_state(topology: Topology, params: NetworkParams, log: int) -> Network
         router=ROUTER.zeros(params.routers),
         work=np.zeros((params.routers + 31) // 32, np.int64),
         work_soon=np.zeros((params.routers + 31) // 32, np.int64),
-        group=np.ascontiguousarray(topology.group),
+        group=group,
         route=np.full(topology.route.size, -1, np.int64),
         option=np.zeros((sum(map(len, topology.choices)), 3), np.int64),
         flit_count=np.zeros(params.wheel, np.int64),
@@ -165,6 +183,7 @@ def _empty_state(topology: Topology, params: NetworkParams, log: int) -> Network
         chosen=np.zeros((params.ports, params.ports), np.int64),
         by_input=np.zeros((4, params.ports), np.int64),
         by_output=np.zeros((4, params.ports), np.int64),
+        **tree_registers(topology, params, trees),
     )
     state.watch.slept_at = -1
     state.output_vc.owner = -1
@@ -192,7 +211,7 @@ def _fill_routes(topology: Topology, params: NetworkParams, state: NetworkState)
         assert len(options) <= MOST_OPTIONS
         entry[n] = row << 4 | len(options)
         for option in options:
-            state.option[row] = option.out_port, channel_mask(option, params.vcs), option.next_class
+            state.option[row] = option.out_port, channel_mask(option, params.unicast_vcs), option.next_class
             row += 1
     state.route[:] = entry[topology.route].ravel()
 
@@ -200,8 +219,9 @@ def _fill_routes(topology: Topology, params: NetworkParams, state: NetworkState)
 def _join(topology: Topology, settings: RouterSettings, params: NetworkParams, state: NetworkState) -> None:
     """Connect ports and nodes."""
     returning = settings.sw_alloc_delay
-    state.router.inputs = topology.in_ports
+    state.router.inputs = topology.in_ports if params.lanes == 0 else params.ports
     state.router.outputs = topology.out_ports
+    state.source.taken = (1 << params.vcs) - (1 << params.unicast_vcs)
     state.output_port.free = (1 << params.vcs) - 1
     state.output_vc.credits = params.buffer_flits
     state.source_vc.credits = params.buffer_flits

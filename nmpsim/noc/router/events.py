@@ -1,11 +1,12 @@
 """What is under way: a timing wheel of flits and credits, and what happens when they arrive.
 
-A slot of the wheel holds what arrives in one cycle.  A link brings one flit a cycle at most, and a port one credit, so
-a slot has room for all; no wire is longer than the wheel.  Two things that arrive together never touch the same
-register, so their order has no influence.
+A slot of the wheel holds what arrives in one cycle (taken in arrivals.py).  A link brings one flit a cycle at most,
+and a port one credit, so a slot has room for all; no wire is longer than the wheel.  Two things that arrive together
+never touch the same register, so their order has no influence.
 """
 
 from nmpsim.kernel import inlined
+from nmpsim.noc.router.multicast import start_branch
 from nmpsim.noc.router.state import (
     ACTIVE,
     BROKEN_PACKET,
@@ -71,6 +72,9 @@ def batch_start(last, earliest, cycles):
 @inlined
 def start_packet(r, p, v, flit, begin, params, state):
     """Route, from cycle `begin` on, the head that has come to the front of input virtual channel (r, p, v)."""
+    if p >= params.real_ports:  # of a pseudo port: its tree says where it goes
+        start_branch(r, p, v, begin, params, state)
+        return
     port = r * params.ports + p
     channel = state.input_vc[port * params.vcs + v]
     row = flit >> PACKET_BIT
@@ -147,6 +151,14 @@ def enter_router(to, flit, now, params, state):
 
 
 @inlined
+def note_event(event, state):
+    """Remember what came in this cycle: an operation of a tree, or a message as -1 less its serial."""
+    totals = state.tree_totals[0]
+    state.arrived[totals.arrived] = event
+    totals.arrived += 1
+
+
+@inlined
 def arrive(node, flit, now, state):
     """Take a flit at its node; its credit goes back at once."""
     source = state.source[node]
@@ -191,6 +203,8 @@ def arrive(node, flit, now, state):
         logged.entered_at = packet.entered_at
         logged.arrived_at = now
         logged.hops = hops
+    if packet.serial < len(state.traced_wait):
+        note_event(-1 - packet.serial, state)
     state.free_row[totals.free_rows] = row
     totals.free_rows += 1
 
@@ -233,27 +247,3 @@ def take_credit(place, now, params, state):
     elif channel.tail_sent == 1 and channel.credits == params.buffer_flits:
         channel.tail_sent = 0
         state.output_port[port].free |= 1 << (place & 255)
-
-
-@inlined
-def take_arrivals(now, params, state):
-    """Take all that arrives in this cycle."""
-    slot = now & (params.wheel - 1)
-    for n in range(state.flit_count[slot]):
-        event = (slot * params.room + n) * 2
-        to, flit = state.flit_event[event], state.flit_event[event + 1]
-        if to >= 0:
-            enter_router(to, flit, now, params, state)
-        else:
-            node, v = (-1 - to) >> 8, (-1 - to) & 255
-            arrive(node, flit, now, state)
-            source = state.source[node]
-            send_credit(source.eject_place + v, now + source.eject_credit, params, state)
-    state.flit_count[slot] = 0
-    for n in range(state.credit_count[slot]):
-        place = state.credit_event[slot * params.room * 2 + n]
-        if place < 0:
-            take_source_credit(-1 - place, now, params, state)
-        else:
-            take_credit(place, now, params, state)
-    state.credit_count[slot] = 0

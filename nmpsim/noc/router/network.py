@@ -1,8 +1,9 @@
 """The clock loop of a network: arrivals, sources, routers."""
 
-from nmpsim.kernel import inlined, kernel, lowest_bit
+from nmpsim.kernel import NEVER, inlined, kernel, lowest_bit
+from nmpsim.noc.router.arrivals import take_arrivals
 from nmpsim.noc.router.bits import without_lowest
-from nmpsim.noc.router.events import take_arrivals
+from nmpsim.noc.router.members import finish_branches, step_trees
 from nmpsim.noc.router.sources import step_sources
 from nmpsim.noc.router.state import NO_FAULT
 from nmpsim.noc.router.switch import allocate_switch, join_those_ready
@@ -23,7 +24,7 @@ def step_router(r, now, params, state):
         allocate_switch(r, guesses, now, params, state)
     if router.soon_ports != 0:
         join_those_ready(r, now, params, state)
-    if router.vc_ports == 0 and router.switch_ports == 0 and router.soon_ports == 0:
+    if router.vc_ports == 0 and router.switch_ports == 0 and router.soon_ports == 0 and router.held_in == 0:
         state.work[r >> 5] &= ~(1 << (r & 31))
 
 
@@ -34,7 +35,7 @@ def is_done(stop, params, state):
     if totals.fault != NO_FAULT:
         return True
     if stop == UNTIL_EMPTY:
-        return totals.in_flight == 0 and totals.remaining == 0
+        return totals.in_flight == 0 and totals.remaining == 0 and state.tree_totals[0].open == 0
     if stop == UNTIL_DRAINED and totals.counted_in_flight == 0:
         for node in range(params.nodes):
             if state.source[node].next_at < totals.drain_at:
@@ -75,7 +76,10 @@ def run_cycles(until, stop, plain, params, traffic, tables, state):
     now = totals.now
     while now < until:
         take_arrivals(now, params, state)
-        wake = step_sources(now, params, traffic, tables, state)
+        wake_of_trees = NEVER
+        if params.lanes > 0:
+            wake_of_trees = step_trees(now, params, tables, state)
+        wake = min(step_sources(now, params, traffic, tables, state), wake_of_trees)
         busy = 0
         for word in range(len(state.work)):
             routers = state.work[word]
@@ -85,6 +89,8 @@ def run_cycles(until, stop, plain, params, traffic, tables, state):
             state.work[word] |= state.work_soon[word]
             state.work_soon[word] = 0
             busy |= state.work[word]
+        if params.lanes > 0:
+            busy |= finish_branches(now, params, state)
         now += 1
         if stop != RUN or totals.fault != NO_FAULT:
             if is_done(stop, params, state):
@@ -112,10 +118,14 @@ def step_in_order(order, params, traffic, tables, state):
     """
     now = state.totals[0].now
     take_arrivals(now, params, state)
+    if params.lanes > 0:
+        step_trees(now, params, tables, state)
     step_sources(now, params, traffic, tables, state)
     for r in order:
         step_router(r, now, params, state)
     for word in range(len(state.work)):
         state.work[word] |= state.work_soon[word]
         state.work_soon[word] = 0
+    if params.lanes > 0:
+        finish_branches(now, params, state)
     state.totals[0].now = now + 1

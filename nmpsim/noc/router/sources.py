@@ -48,14 +48,12 @@ def draw_destination(node, source, traffic, tables):
     if traffic.spots == 0:
         return tables.destination[node]
     drawn = random_word(source)
-    low, high = 0, traffic.spots - 1
-    while low < high:
-        middle = (low + high) // 2
-        if drawn < tables.spot[middle, 1]:
-            high = middle
-        else:
-            low = middle + 1
-    return tables.spot[low, 0]
+    n = (drawn * traffic.spots) >> 32  # right if all are as likely, else where to begin
+    while drawn >= tables.spot[n, 1]:
+        n += 1
+    while n > 0 and drawn < tables.spot[n - 1, 1]:
+        n -= 1
+    return tables.spot[n, 0]
 
 
 @inlined

@@ -222,6 +222,13 @@ class NetworkParams(NamedTuple):
     sw_input_first: int
     sw_iterations: int
     sw_by_priority: int
+    real_ports: int  # the ports behind them are those of branches and sums
+    unicast_vcs: int  # the virtual channels behind them are those of trees
+    multicast_vcs: int  # of a real port, all classes
+    multicast_lanes: int  # of one class
+    lanes: int  # entries of an adder's table, and virtual channels of sums; 0 without trees
+    add_delay: int
+    add_interval: int
 
 
 class NetworkState(NamedTuple):
@@ -260,6 +267,31 @@ class NetworkState(NamedTuple):
     chosen: NDArray[np.int64]  # scratch [input, output]: virtual channel that asks
     by_input: NDArray[np.int64]  # scratch [4, port]: outputs asked; of them guesses; granted; of them guesses
     by_output: NDArray[np.int64]  # scratch [4, port]: inputs that ask; of them guesses; picked; of them guesses
+
+    tree_at: Any  # TREE_AT [tree, router], flat
+    tree_mask: NDArray[np.int64]  # [tree, router, real port], flat: virtual channels of a copy's next link
+    tree_member: NDArray[np.int64]  # [tree, node], flat: 1 if the node takes part
+    operation: Any  # OPERATION
+    follower: Any  # FOLLOWER
+    traced_wait: Any  # TRACED_WAIT [row of the user's trace]
+    multicast_queue: NDArray[np.int64]  # operations, by root
+    member: Any  # MEMBER [node]
+    contributed: NDArray[np.int64]  # [node, lane], flat: flits sent
+    copied: Any  # COPIED [router, real port and adder, multicast vc], flat
+    copied_flit: NDArray[np.int64]  # [likewise, place]
+    first_sent: NDArray[np.int64]  # [likewise, place]: when the first branch sent it, -1 if none has
+    branch_ahead: NDArray[np.int64]  # [likewise, real port]: flits that the branch has sent and another has not
+    copied_room: NDArray[np.int64]  # [router, multicast vc], flat: places of the adder's multicast buffers
+    copied_by: NDArray[np.int64]  # likewise: lane that is in the middle of a packet, -1 if none
+    addend: NDArray[np.int64]  # [router, real port, lane; place]: flits
+    addend_head: NDArray[np.int64]  # [router, real port, lane], flat: place of the first of them
+    addend_count: NDArray[np.int64]  # likewise
+    lane: Any  # LANE [router, lane], flat
+    adder: Any  # ADDER [router]
+    sent_branch: NDArray[np.int64]  # scratch [branches that sent, 2]: place, flit
+    arrived: NDArray[np.int64]  # scratch [events of a cycle]
+    tree_log: NDArray[np.int64]  # [event, 4]: operation; router that added, or -1 less node; number of the flit; cycle
+    tree_totals: Any  # TREE_TOTALS [1]
 
 
 class TrafficParams(NamedTuple):

@@ -72,12 +72,18 @@ def send_front(r, p, v, now, params, state):
             leaves = out.last_left + 1
         out.last_left = leaves
     send_flit(to, flit + (1 << HOP_BIT), leaves + out.cycles, params, state)
-    to = into.credit_to
-    if to >= 0:
-        to += v
-    else:
-        to -= v
-    send_credit(to, now + into.credit_cycles, params, state)
+    if p < params.real_ports:
+        to = into.credit_to
+        if to >= 0:
+            to += v
+        else:
+            to -= v
+        send_credit(to, now + into.credit_cycles, params, state)
+    else:  # a branch of a tree: settled at the end of the cycle
+        totals = state.tree_totals[0]
+        state.sent_branch[totals.sent, 0] = r << 16 | p << 8 | v
+        state.sent_branch[totals.sent, 1] = flit
+        totals.sent += 1
     held = (router.held_in >> p) & 1
     stays = 0
     if flit & TAIL:
@@ -271,6 +277,7 @@ def allocate_switch(r, guesses, now, params, state):
     router = state.router[r]
     held_in, held_out = router.held_in, router.held_out
     inputs = outputs = sent = held_back = 0
+    contested = guesses
     asked = router.asking
     ports = router.switch_ports
     while ports != 0:
@@ -287,8 +294,8 @@ def allocate_switch(r, guesses, now, params, state):
         if wanted == 0:
             continue
         inputs |= 1 << p
-        if params.sw_input_first:
-            state.by_input[ASKED, p] = wanted
+        contested |= without_lowest(wanted) | (wanted & outputs)
+        state.by_input[ASKED, p] = wanted
         if params.speculative:
             state.by_input[GUESSED, p] = 0
         while wanted != 0:
@@ -316,10 +323,13 @@ def allocate_switch(r, guesses, now, params, state):
         router.transfer += went
         asked -= went
         held_back -= went
-    if without_lowest(inputs) == 0 and without_lowest(outputs) == 0 and inputs != 0 and guesses == 0:  # one pair
-        sent = serve_match(r, lowest_bit(inputs), lowest_bit(outputs), True, now, params, state)
-    elif inputs != 0:
+    if contested != 0:
         sent = match_ports(r, inputs, outputs, now, params, state)
+    else:  # every input asks for one output, and nobody else for that
+        while inputs != 0:
+            p = lowest_bit(inputs)
+            inputs = without_lowest(inputs)
+            sent += serve_match(r, p, lowest_bit(state.by_input[ASKED, p]), True, now, params, state)
     router.transfer += sent
     router.switch_conflict += asked - held_back - sent
     router.switch_held += held_back

@@ -74,6 +74,12 @@ def match_output(r, o, now, params, state):
     won = 0
     for iteration in range(params.vc_iterations):
         channels = 0
+        alike = params.vc_input_first == 0  # all ask for the same channels: one row of the table tells who
+        n = state.first_ask[o]
+        first = state.ask[n].mask
+        while n >= 0 and alike:
+            alike = state.ask[n].mask == first
+            n = state.ask[n].following
         n = state.first_ask[o]
         while n >= 0:  # who asks for which channel
             ask = state.ask[n]
@@ -86,21 +92,23 @@ def match_output(r, o, now, params, state):
             state.granted[p, v] = 0
             while mask != 0:
                 w = lowest_bit(mask)
-                mask = without_lowest(mask)
                 if (channels >> w) & 1 == 0:
-                    channels |= 1 << w
+                    channels |= mask if alike else 1 << w
                     state.asked_ports[w] = 0
                 if (state.asked_ports[w] >> p) & 1 == 0:
                     state.asked_ports[w] |= 1 << p
                     state.asked_vcs[w, p] = 0
                 state.asked_vcs[w, p] |= 1 << v
+                mask = 0 if alike else without_lowest(mask)
             n = ask.following
         if channels == 0:
             break
+        row = lowest_bit(channels)
         while channels != 0:  # each channel grants one
             w = lowest_bit(channels)
             channels = without_lowest(channels)
-            place = first_asker(w, state.output_vc[(r * params.ports + o) * params.vcs + w].turn, state)
+            turn = state.output_vc[(r * params.ports + o) * params.vcs + w].turn
+            place = first_asker(row if alike else w, turn, state)
             state.granted[place >> 8, place & 255] |= 1 << w
         n = state.first_ask[o]
         while n >= 0:  # each asker accepts one

@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from nmpsim.errors import Fault, SpecError
+from nmpsim.spec.clock import DOMAINS
 from nmpsim.spec.faults import nearest
 from nmpsim.spec.geometry import geometry_faults
 from nmpsim.spec.params import MachineParams
@@ -233,7 +234,7 @@ def _any_chip(preset: Preset, tree: dict[str, Any]) -> ChipSpec:
     ghz = tree["clock"]["dram_GHz"]
     chip |= {
         "chip": {"name": preset.preset.name, "description": "", "pus": tree["preset"]["channels"]},
-        "clock": {"core_GHz": ghz, "dram_GHz": ghz, "noc_GHz": ghz},
+        "clock": dict.fromkeys(DOMAINS, ghz),
         "dram": tree["dram"],
         "port": tree["port"],
     }

@@ -1,104 +1,121 @@
-"""The ring keeps the contract of the network; networks that break it are found by the kit."""
+"""The network of a die keeps the contract; networks that break it are found by the kit."""
 
 import pytest
 
 from nmpsim.kernel import NEVER
+from nmpsim.spec.params import CROSSBAR, MESH, TORUS
 from tests.conformance_kits.network import NetworkKit
-from tests.unit.noc.bench import RingNetwork
+from tests.unit.noc.bench import DieNetwork, shaped
 
 
 class TestRing(NetworkKit):
     def make_network(self):
-        return RingNetwork()
+        return DieNetwork()
 
 
 class TestLeastBuffers(NetworkKit):
     def make_network(self):
-        return RingNetwork(nodes=5, buffer_flits=1, inject_flits=1, eject_flits=1)
+        return DieNetwork(shaped(0, 5), buffer_flits=1, inject_flits=1, eject_flits=1)
 
 
-class TestThreeChannelsAndLongLatencies(NetworkKit):
+class TestFourChannelsAndLongLatencies(NetworkKit):
     def make_network(self):
-        return RingNetwork(nodes=5, vcs=3, buffer_flits=6, nROUTER=3, nLINK=2, nCREDIT=3)
+        return DieNetwork(shaped(0, 5), vcs=4, buffer_flits=6, nVA=2, nSA=2, speculative=0, nROUTE=1, nLINK=2)
 
 
-class TestFourDeepChannels(NetworkKit):
+class TestMesh(NetworkKit):
     def make_network(self):
-        return RingNetwork(nodes=5, vcs=4, buffer_flits=8, nROUTER=1)
+        return DieNetwork(shaped(MESH, 2, 2), vcs=3, eject_flits=9)
+
+
+class TestTorus(NetworkKit):
+    def make_network(self):
+        return DieNetwork(shaped(TORUS, 2, 3), switch_allocator=0)
+
+
+class TestCrossbar(NetworkKit):
+    def make_network(self):
+        return DieNetwork(shaped(CROSSBAR, 6), vcs=1)
+
+
+class TestOneOfSeveralStacks(NetworkKit):
+    def make_network(self):
+        return DieNetwork(stacks=2)
 
 
 class TestSlowNetwork(NetworkKit):
     def make_network(self):
-        return RingNetwork(period=5, core_period=4)
+        return DieNetwork(period=5, core_period=4)
 
 
 class TestSlowCores(NetworkKit):
     def make_network(self):
-        return RingNetwork(period=3, core_period=7, nSYNC=1)
+        return DieNetwork(period=3, core_period=7, nSYNC=1)
 
 
-class LateWake(RingNetwork):
-    def step(self, node, now):
-        wake = super().step(node, now)
-        return wake if wake >= NEVER else wake + self.period
+class LateWake(DieNetwork):
+    def step(self, now, **ways):
+        super().step(now, **ways)
+        self.wake[self.wake < NEVER] += self.period
 
 
-class NowWake(RingNetwork):
-    def step(self, node, now):
-        return min(super().step(node, now), now)
+class NowWake(DieNetwork):
+    def step(self, now, **ways):
+        super().step(now, **ways)
+        self.wake[0] = now
 
 
-class LosesAddress(RingNetwork):
-    def write(self, node, direction, ready_at, **fields):
-        super().write(node, direction, ready_at, **fields | {"address": 0})
+class LosesAddress(DieNetwork):
+    def write(self, node, port, ready_at, /, **fields):
+        super().write(node, port, ready_at, **fields | {"address": 0})
 
 
-class IgnoresStamp(RingNetwork):
-    def write(self, node, direction, ready_at, **fields):
-        super().write(node, direction, 0, **fields)
+class IgnoresStamp(DieNetwork):
+    def write(self, node, port, ready_at, /, **fields):
+        super().write(node, port, 0, **fields)
 
 
-class ForgetsEjectionCredit(RingNetwork):
+class ForgetsEjectionCredit(DieNetwork):
     """Places of the ejection queue count as free at once."""
 
-    def take(self, node, direction, free_at):
-        super().take(node, direction, 0)
+    def take(self, node, port, free_at):
+        super().take(node, port, 0)
 
 
-class HasNoLastPlace(RingNetwork):
+class HasNoLastPlace(DieNetwork):
     """Its injection queue is never full."""
 
-    def space_at(self, node, direction):
-        return min(super().space_at(node, direction), 2**30)
+    def space_at(self, node, port):
+        return min(super().space_at(node, port), 2**30)
 
 
-class Teleports(RingNetwork):
+class Teleports(DieNetwork):
     """Ejected flits may be taken at once."""
 
-    def step(self, node, now):
-        wake = super().step(node, now)
-        self.state.eject_flit[node]["ready_at"] = 0
-        return wake
+    def step(self, now, **ways):
+        super().step(now, **ways)
+        self.ports.eject_flit["ready_at"] = 0
 
 
-class DuplicatesFlits(RingNetwork):
-    def take(self, node, direction, free_at):
-        super().take(node, direction, free_at)
-        if self.state.eject[node, direction].head == 3:
-            self.state.eject[node, direction].head = 2
+class DuplicatesFlits(DieNetwork):
+    def take(self, node, port, free_at):
+        super().take(node, port, free_at)
+        if self.ports.eject[node, port].head == 3:
+            self.ports.eject[node, port].head = 2
 
 
-class StopsBothDirections(RingNetwork):
-    """A full ejection queue of one direction stops its node."""
+class StopsAtAFullQueue(DieNetwork):
+    """A full ejection queue stops everything."""
 
-    def step(self, node, now):
-        queues = self.state.eject[node]
+    def step(self, now, **ways):
+        queues = self.ports.eject
         if (queues.filled - queues.head).max() == self.eject_flits:
-            return now + self.period
-        return super().step(node, now)
+            self.wake[:] = now + self.period
+        else:
+            super().step(now, **ways)
 
 
-class AcceptsAnything(RingNetwork):
+class AcceptsAnything(DieNetwork):
     def refuses(self):
         return False
 
@@ -117,7 +134,7 @@ CLAUSES = [name for name in vars(NetworkKit) if name.startswith("test_")]
         HasNoLastPlace,
         Teleports,
         DuplicatesFlits,
-        StopsBothDirections,
+        StopsAtAFullQueue,
         AcceptsAnything,
     ],
     ids=lambda broken: broken.__name__,

@@ -12,7 +12,6 @@ from nmpsim.spec.schema import numbers, words
 
 NOT_IN_THE_INTEGERS = {
     "core.array.dataflows": "a list of what the scheduler may choose; the array model runs what the program says",
-    "noc.topology": "one topology so far; the schema refuses all others",
     "core.kind": "bound to the section that is present; changed with it in test_load",
 }
 """Settings that need not change MachineParams, with the reason."""
@@ -36,6 +35,7 @@ BASE: dict[str, dict[str, Any]] = {
     "dram.temperature.step_celsius": {"dram.temperature.celsius": 100.0},
     "dram.timing.tBL_ns": {"dram.timing.tCCD_ns": 2.0},
     "port.ports": {"port.banks": 2},
+    "noc.vc_alloc_cycles": {"noc.switch_alloc_cycles": 2},
     **{
         f"core.array_buffer.{name}": {"core.arrangement": "separate"}
         for name in (
@@ -64,6 +64,8 @@ TO: dict[str, Any] = {
     "dram.temperature.celsius": {"snake": 90.0, "stratum": 90.0},
     "dram.budget.die_tRRD_ns": {"snake": 2.0, "stratum": 2.0},
     "dram.budget.die_tFAW_ns": {"snake": 8.0, "stratum": 8.0},
+    "noc.routing_cycles": {"snake": 1, "stratum": 1},
+    "noc.port_cycles": {"snake": 1, "stratum": 1},
     "dram.row_bytes": {"snake": 2048, "stratum": 2048},  # doubled, it fills the FIFO: allowed, but keep it plain
 }
 """New value where doubling is not possible, by chip."""
@@ -73,7 +75,7 @@ def fingerprint(machine: MachineParams) -> tuple[Any, ...]:
     """What the models are built from, comparable; without the name and the sentences."""
     clocks = (machine.pus, machine.tick_ps, machine.core_period, machine.dram_period, machine.noc_period)
     parts = (machine.core, machine.dram, machine.noc, machine.latency.tolist(), machine.fill, machine.command_pJ)
-    return (*clocks, *parts)
+    return (*clocks, *parts, machine.link, machine.hop_mm, machine.link_pJ_per_bit)
 
 
 KNOBS = [(chip, path) for chip in ("snake", "stratum") for path, _ in numbers(load_chip(chip))]
@@ -96,7 +98,8 @@ def test_every_number_changes_the_machine(chip: str, path: str) -> None:
 
 def test_every_word_changes_the_machine_or_is_listed() -> None:
     others = {"dram.refresh.mode": "off", "placement.fill": "kv_first", "port.hold": "column"}
-    others |= {"core.arrangement": "separate"}
+    others |= {"core.arrangement": "separate", "noc.topology": "mesh:4x4", "noc.speculation": "off"}
+    others |= {"noc.vc_allocator": "separable_output_first", "noc.switch_allocator": "islip"}
     for chip in ("snake", "stratum"):
         spec = load_chip(chip)
         for path, _ in words(spec):
@@ -117,10 +120,11 @@ def test_every_field_of_the_machine_is_set_by_some_number() -> None:
         forced = {p: v for p, v in TOGETHER.get(path, {}).items() if p in values}
         one = resolve(spec)
         two = resolve(with_overrides(spec, {path: TO.get(path, {}).get(chip, doubled), **forced}))
-        for part in ("core", "dram", "noc"):
+        for part in ("core", "dram", "noc", "link"):
             a, b = getattr(one, part)._asdict(), getattr(two, part)._asdict()
             moved |= {f"{part}.{field}" for field in a if a[field] != b[field]}
-    words_set = {"dram.refresh", "dram.port_hold", "core.kind", "core.separate"}
+    words_set = {f"noc.{name}" for name in ("kind", "dims", "speculative", "vc_allocator", "switch_allocator")}
+    words_set |= {"dram.refresh", "dram.port_hold", "core.kind", "core.separate"}
     machine = resolve(load_chip("snake"))
-    fields = {f"{part}.{field}" for part in ("core", "dram", "noc") for field in getattr(machine, part)._fields}
+    fields = {f"{part}.{field}" for part in ("core", "dram", "noc", "link") for field in getattr(machine, part)._fields}
     assert fields - moved == {f"core.{field}" for field in constant} | words_set

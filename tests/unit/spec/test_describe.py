@@ -60,7 +60,9 @@ def test_derived_figures_are_printed() -> None:
     assert "network link 128.0 GB/s per direction" in text
     assert "refresh takes 1.39 % of a bank's time" in text
     assert "     0         34.56      30.34           35       29.96" in text
-    assert "base tick 250 ps; periods: core 5, DRAM 4, network 4 ticks" in describe(load_chip("snake"))
+    assert ("base tick 250 ps; periods: core 5, DRAM 4, network 4, links between stacks 5 ticks") in describe(
+        load_chip("snake")
+    )
 
 
 def test_refresh_off_and_nothing_rounded_are_said() -> None:

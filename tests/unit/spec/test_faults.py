@@ -77,7 +77,7 @@ OTHER = {
         'vcs = { value = 1, source = "x" }',
         "noc.vcs",
         "1",
-        "at least 2 (virtual channels; per link, the dateline of a ring needs two)",
+        "at least 2 for noc.topology = 'ring'",
     ),
     "too many buffer banks": (
         r"(?<=1048576, assumed = true, why = ).*\nbanks = .*$",
@@ -142,7 +142,13 @@ OTHER = {
         "[]",
         "a list that is not empty (words; dataflows that the array can run)",
     ),
-    "unknown topology": (r"^topology = .*$", 'topology = "mesh"', "noc.topology", "'mesh'", "'ring'"),
+    "unknown topology": (
+        r"^topology = .*$",
+        'topology = "mesh"',
+        "noc.topology",
+        "'mesh'",
+        "ring, crossbar, mesh:KxK or torus:KxK (or more dimensions), of chip.pus = 16 nodes",
+    ),
     "unknown fill": (r"^fill = .*$", "fill = 3", "placement.fill", "3", "'kv_first' or 'weights_first'"),
     "a number for a name": (
         r"^name = .*$",
@@ -210,7 +216,7 @@ def test_all_faults_come_at_once(faults_of: Callable[..., list[Fault]]) -> None:
             r"^rows = .*$": 'rows = { value = 120, source = "x" }',
             r"^mode = .*$": 'mode = "some"',
             r"^lanes = .*$": 'lanse = { value = 256, source = "x" }',
-            r"^vcs = .*$": 'vcs = { value = 1, sorce = "x" }',
+            r"^vcs = .*$": 'vcs = { value = 0, sorce = "x" }',
         },
     )
     assert sorted(f.where.removeprefix("my.toml: ") for f in faults) == sorted(

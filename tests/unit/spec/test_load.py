@@ -18,7 +18,7 @@ from tests.chip_text import chip_text
 
 
 def test_the_shipped_chips_are_found_by_name() -> None:
-    assert chip_names() == ("snake", "stratum")
+    assert chip_names() == ("snake", "snake-fit", "stratum")
     for name in chip_names():
         assert load_chip(name).chip.name == name
 
@@ -42,7 +42,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("snak", "got 'snak'; allowed: snake, stratum, or a path that ends in .toml; did you mean snake?"),
+        ("snak", "got 'snak'; allowed: snake, snake-fit, stratum, or a path that ends in .toml; did you mean snake?"),
         ("STRATUM", "did you mean stratum?"),
         ("gpu", "use one of these, or give the path of a chip file"),
         ("", "got ''"),
@@ -58,7 +58,8 @@ def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("")
     with pytest.raises(SpecError, match=r"no such file; allowed: a chip file; did you mean .*mine\.toml\?"):
         load_chip(tmp_path / "mime.toml")
-    with pytest.raises(SpecError, match="no such file; allowed: a chip file; check the path, or use snake, stratum"):
+    told = "no such file; allowed: a chip file; check the path, or use snake, snake-fit, stratum"
+    with pytest.raises(SpecError, match=told):
         load_chip(tmp_path / "none" / "zzzzzzzz.toml")
 
 

@@ -1,0 +1,4 @@
+"""Collective operations on a network of routers, with trees in the network or by messages alone.
+
+Read in this order: steps.py, plan.py, software.py, values.py; the contract is docs/noc/collectives.md.
+"""

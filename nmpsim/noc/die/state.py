@@ -1,0 +1,216 @@
+"""Registers of a die's network: the ports that cores use, what joins them to the routers, gateways and links."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.kernel import NEVER, Record
+from nmpsim.link.network_port import FLIT, PORT
+from nmpsim.noc.die.levels import check_levels, level_waits
+from nmpsim.noc.die.topology import CORE_PORTS, GATEWAY, die_topology, ports_of
+from nmpsim.noc.router.build import Fabric as RouterFabric
+from nmpsim.noc.router.build import build_network
+from nmpsim.noc.router.settings import RouterSettings
+from nmpsim.noc.router.state import PACKET, NetworkParams, NetworkState
+from nmpsim.spec.params import ALLOCATORS, LinkParams, NocParams
+
+NO_FAULT, BAD_DESTINATION, BROKEN_PACKET, LOST_WAY = range(4)
+FAULTS = (
+    "no fault",
+    "a destination that is this node or none",
+    "a packet without head, or a head before the last tail",
+    "a flit at a node that it is not for",
+)
+"""Why the network refuses the head of an injection queue; it stays there for ever."""
+
+TRANSFER, NO_FLIT, NO_CREDIT, VC_BUSY = range(4)
+LINK_REASONS = ("transfer", "no_flit", "no_credit", "vc_busy")
+"""What a link between stacks spends a cycle on, exactly one for each."""
+
+FREE, FROM_DIE, FROM_STACK = -1, 0, 1
+"""Who holds a channel of a link between stacks: nobody, a message of this die, one that passes through."""
+
+NODE = Record(
+    "NODE",
+    ("eject_at", "tick", "smallest ready_at stamped on an ejected flit in the last visit, NEVER if none"),
+    ("credit_at", "tick", "smallest free_at stamped on an injection queue in the last visit, NEVER if none"),
+    ("fault", "", "first fault found in the injection queues"),
+    ("fault_at", "tick", "when it was found"),
+)
+
+TERMINAL = Record(
+    "TERMINAL",
+    ("again", "tick", "when its injection queue or the credits of its ejection queue may have something to do"),
+    ("expected", "flit", "number that the next flit of the injection queue must have in its message"),
+    ("goal", "", "terminal that the message under way is for"),
+    ("channel", "", "virtual channel that it goes into"),
+    ("credited", "flit", "places of the ejection queue whose credits went back since the start"),
+    ("injected", "flit", "flits taken from the injection queue"),
+    ("ejected", "flit", "flits handed to the ejection queue"),
+)
+
+LINK = Record(
+    "LINK",
+    ("free_at", "tick", "when the next flit may be sent"),
+    ("turn", "", "channel looked at first"),
+    ("flits", "flit", "flits of the network sent"),
+    ("cycles", "cycle", "cycles that they took"),
+    ("bytes", "byte", "bytes that they carried"),
+    ("reason", "", "reason of the cycles since `since`"),
+    ("since", "tick", "start of the interval not yet accounted"),
+)
+
+HOLDER = Record(
+    "HOLDER",
+    ("owner", "", "FREE, FROM_DIE or FROM_STACK: who holds the channel from head to tail"),
+    ("turn", "", "who goes first if both want it: FROM_DIE or FROM_STACK"),
+)
+
+
+class NocState(NamedTuple):
+    """What cores and network share: wakes, and two ports of two queues at each node."""
+
+    wake: NDArray[np.int64]  # [node + 1]: ticks; lowered by who uses a port of the node; the last is the network's own
+    node: Any  # NODE [node]
+    inject: Any  # PORT [node, port]
+    inject_flit: Any  # FLIT [node, port, inject_flits]
+    eject: Any  # PORT [node, port]
+    eject_flit: Any  # FLIT [node, port, eject_flits]
+
+
+class Fabric(NamedTuple):
+    """What only the network sees."""
+
+    params: NetworkParams
+    routers: NetworkState
+    terminal: Any  # TERMINAL [port * nodes + node]
+    carried: Any  # FLIT [row]: what the flits in the network carry
+    room: NDArray[np.int64]  # [terminal]: places of its ejection queue that credits stand for
+    up: Any  # PORT [node]: from the network into the gateway
+    up_flit: Any  # FLIT [node, place]
+    queue: Any  # PORT [node, hops]: came over the link; 0: into the network, else with so many links still to cross
+    queue_flit: Any  # FLIT [node, hops, place]
+    holder: Any  # HOLDER [node, hops]: of the link's channel towards that queue
+    link: Any  # LINK [node]
+    link_wake: NDArray[np.int64]  # [node]: ticks
+    link_stall: NDArray[np.int64]  # [node, reason]: ticks
+
+
+def make_ports(noc: NocParams) -> NocState:
+    """Return the empty ports of all nodes at tick 0.
+
+    Parameters
+    ----------
+    noc : NocParams
+    """
+    ports = (noc.nodes, CORE_PORTS)
+    state = NocState(
+        wake=np.zeros(noc.nodes + 1, np.int64),
+        node=NODE.zeros(noc.nodes),
+        inject=PORT.zeros(*ports),
+        inject_flit=FLIT.zeros(*ports, noc.inject_flits),
+        eject=PORT.zeros(*ports),
+        eject_flit=FLIT.zeros(*ports, noc.eject_flits),
+    )
+    state.node.eject_at = NEVER
+    state.node.credit_at = NEVER
+    return state
+
+
+def settings_of(noc: NocParams) -> RouterSettings:
+    """Return the settings of the routers of a die."""
+    return RouterSettings(
+        vcs=noc.vcs,
+        buffer_flits=noc.buffer_flits,
+        routing_delay=noc.nROUTE,
+        vc_alloc_delay=noc.nVA,
+        sw_alloc_delay=noc.nSA,
+        switch_delay=noc.nST,
+        credit_delay=noc.nCREDIT,
+        vc_allocator=ALLOCATORS[noc.vc_allocator],
+        sw_allocator=ALLOCATORS[noc.switch_allocator],
+        speculative=bool(noc.speculative),
+    )
+
+
+def build_routers(noc: NocParams, *, gateways: bool) -> RouterFabric:
+    """Return the routers of a die, empty.
+
+    Parameters
+    ----------
+    noc : NocParams
+    gateways : bool
+        Whether every node has a gateway.
+
+    Raises
+    ------
+    SpecError
+        If packets could deadlock, or a router has too many ports.
+    """
+    return build_network(die_topology(noc, gateways=gateways), settings_of(noc))
+
+
+def build_fabric(noc: NocParams, link: LinkParams, stacks: int) -> Fabric:
+    """Return the network of a die, empty, at tick 0.
+
+    Parameters
+    ----------
+    noc : NocParams
+    link : LinkParams
+        Link of every node to the neighbour stacks; used if there are any.
+    stacks : int
+        Stacks in the ring of stacks, this one included.
+
+    Raises
+    ------
+    SpecError
+        If packets could deadlock, or a router has too many ports.
+    """
+    gateways = stacks > 1
+    routers = build_routers(noc, gateways=gateways)
+    params, state = routers.params, routers.state
+    # every flit inside has a place behind an output or is on the wire to a terminal
+    rows = len(state.packet) + len(state.source) * params.wheel
+    state = state._replace(packet=PACKET.zeros(rows), free_row=np.arange(rows, dtype=np.int64)[::-1].copy())
+    state.totals.free_rows = rows
+    hops = max(1, stacks // 2)
+    check_levels(level_waits(hops if gateways else 0))
+    places = link.buffer_flits if gateways else 1
+    gates = noc.nodes if gateways else 0
+    terminals = ports_of(gateways=gateways) * noc.nodes
+    fabric = Fabric(
+        params=params,
+        routers=state,
+        terminal=TERMINAL.zeros(terminals),
+        carried=FLIT.zeros(rows),
+        room=np.full(terminals, noc.eject_flits, np.int64),
+        up=PORT.zeros(gates),
+        up_flit=FLIT.zeros(gates, places),
+        queue=PORT.zeros(gates, hops),
+        queue_flit=FLIT.zeros(gates, hops, places),
+        holder=HOLDER.zeros(gates, hops),
+        link=LINK.zeros(gates),
+        link_wake=np.zeros(gates, np.int64),
+        link_stall=np.zeros((gates, len(LINK_REASONS)), np.int64),
+    )
+    fabric.room[GATEWAY * noc.nodes :] = places
+    fabric.link.reason = NO_FLIT
+    fabric.holder.owner = FREE
+    _share_ejection(noc, fabric)
+    return fabric
+
+
+def _share_ejection(noc: NocParams, fabric: Fabric) -> None:
+    """Give the channels towards each terminal as many credits as its ejection queue has places."""
+    vcs = noc.vcs
+    for t, source in enumerate(fabric.routers.source):
+        place = int(source.eject_place)
+        first = ((place >> 16) * fabric.params.ports + (place >> 8 & 255)) * vcs
+        room = int(fabric.room[t])
+        whole = t >= GATEWAY * noc.nodes or noc.eject_flits < vcs
+        for v in range(vcs):
+            share = (room if v == 0 else 0) if whole else room // vcs + (v < room % vcs)
+            fabric.routers.output_vc[first + v].credits = share

@@ -1,0 +1,72 @@
+"""Rules of section [noc] of a chip file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nmpsim.errors import Fault
+from nmpsim.spec.params import CROSSBAR, MESH, RING, TORUS
+
+PORTS_MOST = 62
+"""Ports of a router: one machine word holds a bit for each."""
+
+TERMINALS = 3
+"""Ports of a router to its node: two of the core, one of the gateway."""
+
+
+def network_shape(topology: str, nodes: int) -> tuple[int, int, int] | None:
+    """Return kind, nodes along a dimension and dimensions of a network; None if there is no such one of so many nodes.
+
+    Parameters
+    ----------
+    topology : str
+        ``ring``, ``crossbar``, each with or without its number of nodes, ``mesh:KxK`` or ``torus:KxK``.
+    nodes : int
+        Nodes that it must have.
+
+    Examples
+    --------
+    >>> network_shape("torus:4x4", 16) == (TORUS, 4, 2)
+    True
+    """
+    match = re.fullmatch(r"(ring|crossbar|mesh|torus)(?::(\d{1,6}(?:x\d{1,6})*))?", topology)
+    if match is None:
+        return None
+    kind, sizes = match.group(1), [int(word) for word in (match.group(2) or str(nodes)).split("x")]
+    flat = kind in {"ring", "crossbar"}
+    if len(set(sizes)) > 1 or sizes[0] ** len(sizes) != nodes or (flat and len(sizes) > 1):
+        return None
+    if not flat and match.group(2) is None:
+        return None
+    return {"ring": RING, "crossbar": CROSSBAR, "mesh": MESH, "torus": TORUS}[kind], sizes[0], len(sizes)
+
+
+def network_faults(read: Callable[..., Any]) -> Iterator[Fault]:
+    """Yield the faults of the network between the PUs.
+
+    Parameters
+    ----------
+    read : callable
+        Reads sound values by dotted path, see `geometry.reader`.
+    """
+    named = read("noc.topology", "chip.pus")
+    shape = network_shape(*named) if named else None
+    if named and shape is None:
+        allowed = f"ring, crossbar, mesh:KxK or torus:KxK (or more dimensions), of chip.pus = {named[1]} nodes"
+        yield Fault("noc.topology", repr(named[0]), allowed, "choose one of these, or change chip.pus")
+    channels = read("noc.vcs")
+    if shape and channels and shape[0] in (RING, TORUS) and channels[0] < 2:
+        todo = "without a dateline packets could wait for each other for ever: give two"
+        yield Fault("noc.vcs", str(channels[0]), f"at least 2 for noc.topology = {named[0]!r}", todo)
+    if shape:
+        ports = TERMINALS * named[1] if shape[0] == CROSSBAR else TERMINALS + 2 * shape[2]
+        if ports > PORTS_MOST:
+            todo = "use a mesh or a torus"
+            yield Fault("noc.topology", f"{named[0]!r}: {ports} ports", f"{PORTS_MOST} ports of a router at most", todo)
+    stages = read("noc.speculation", "noc.vc_alloc_cycles", "noc.switch_alloc_cycles")
+    if stages and stages[0] == "on" and stages[1] > stages[2]:
+        allowed = f"at most noc.switch_alloc_cycles = {stages[2]}, as noc.speculation = 'on'"
+        todo = "a channel must be known with the switch: change the cycles, or turn speculation off"
+        yield Fault("noc.vc_alloc_cycles", str(stages[1]), allowed, todo)
