@@ -53,14 +53,22 @@ from nmpsim.program.isa import CHAIN, IS, OS, TREE, UNITS
 
 @inlined
 def charge(actor, row, stall, work, at, reason, operator, core, log):
-    """Account the cycles up to `at` to the reason that held, and note the new one (changes all but the last three)."""
-    if reason != actor.reason or operator != actor.operator:
+    """Account the cycles up to `at` to the reason that held, and note the new one.
+
+    Changes all but `row`, `at`, `reason` and `operator`.
+    """
+    value = 0
+    if len(log) > 0:
+        value = actor.macs - actor.counted
+        actor.counted = actor.macs
+    if reason != actor.reason or operator != actor.operator or value != actor.value:
         elapsed = at - actor.since
         stall[actor.reason] += elapsed
         if actor.operator >= 0:
             work[actor.operator, actor.reason] += elapsed
-        record_interval(core, log, row, actor.reason, actor.operator, actor.since, at)
+        record_interval(core, log, row, actor.reason, actor.operator, actor.value, actor.since, at)
         actor.since = at
+        actor.value = value
         actor.reason = reason
         actor.operator = operator
 
@@ -178,7 +186,11 @@ def step_actor(
             actor.at = at
             return at
         streams = actor.flow == OS or actor.flow == IS
-        if at > now and not streams and load_unknown(actor, strips, first, count, fifo, slot):
+        if (
+            at > now
+            and not streams
+            and load_unknown(actor, strips, first, count, fifo, slot, program[actor.instruction])
+        ):
             actor.at = at
             return at
         if actor.writing == 1 and at >= actor.write_end:

@@ -1,6 +1,6 @@
 """One core, one cycle: sequencer, compute unit, vector unit, data mover, senders, receivers.
 
-    program --> [ sequencer ] --> queues --> array | vector | move | send cw | send ccw (| copy in | copy out)
+    program --> [ sequencer ] --> queues --> array | vector | move | send 0 | send 1 (| copy in | copy out)
                                                |        |       |        |
                                   strip FIFOs -+     buffer ports      injection / ejection queues
 
@@ -15,12 +15,13 @@ from nmpsim.core.array import step_actor
 from nmpsim.core.copier import step_copier
 from nmpsim.core.mover import step_mover
 from nmpsim.core.network import step_receiver, step_sender
+from nmpsim.core.observe import close_watches, observe_core, observe_gap
 from nmpsim.core.ports import open_cycle, open_separate
 from nmpsim.core.queue import charge_unit, entry_at, newest_at, record_interval
 from nmpsim.core.state import BUSY, COPIERS, FINISHED, UNIT_QUEUE_FULL
 from nmpsim.core.vector import step_vector
 from nmpsim.kernel import NEVER, inlined, kernel
-from nmpsim.program.isa import ARRAY, COPY_IN, MOVE, SEND_CW, UNITS, VECTOR
+from nmpsim.program.isa import ARRAY, COPY_IN, MOVE, SEND_0, UNITS, VECTOR
 
 SEQUENCER = UNITS
 
@@ -145,6 +146,8 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
     core = state.core[c]
     units = state.unit[c]
     core.steps += 1
+    if state.watch.shape[1] > 0:
+        observe_gap(c, now, period, state)
     credit = dram.nCREDIT * dram_period
     later = now + period
     if see_signals(state.semaphore[c], state.signal[c]):
@@ -153,7 +156,9 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
     sequencer = units[SEQUENCER]
     if plain or sequencer.wake <= now:
         reason, sequencer.wake = dispatch(now, period, core, units, state.entry[c], program)
-        charge_unit(sequencer, ARRAY, state.stall[c, ARRAY], now, reason, core, state.interval[c])
+        charge_unit(
+            sequencer, ARRAY, state.stall[c, ARRAY], now, reason, core.fetch - core.begin, core, state.interval[c]
+        )
     wake = step_compute(now, plain, c, params, period, credit, state, port, program)
     units[ARRAY].wake = newest_at(units[ARRAY], state.entry[c, ARRAY], now)
     if params.separate:
@@ -177,7 +182,8 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
             state.span[c],
         )
         vector.wake = min(vector.wake, entry_at(vector, state.entry[c, VECTOR], now))
-        charge_unit(vector, VECTOR, state.stall[c, VECTOR], now, reason, core, state.interval[c])
+        work = state.vector[c].elements
+        charge_unit(vector, VECTOR, state.stall[c, VECTOR], now, reason, work, core, state.interval[c])
     for d in range(COPIERS):
         engine = units[COPY_IN + d]
         if not params.separate:
@@ -199,7 +205,8 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
                 state.span[c],
             )
             engine.wake = min(engine.wake, entry_at(engine, state.entry[c, COPY_IN + d], now))
-            charge_unit(engine, COPY_IN + d, state.stall[c, COPY_IN + d], now, reason, core, state.interval[c])
+            work = state.copier[c, d].bytes
+            charge_unit(engine, COPY_IN + d, state.stall[c, COPY_IN + d], now, reason, work, core, state.interval[c])
     mover = units[MOVE]
     if plain or mover.wake <= now or state.mover[c].loads > 0:
         moved = state.mover[c].beats_in
@@ -224,13 +231,14 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
             state.span[c],
         )
         mover.wake = min(mover.wake, entry_at(mover, state.entry[c, MOVE], now))
-        charge_unit(mover, MOVE, state.stall[c, MOVE], now, reason, core, state.interval[c])
+        work = state.mover[c].beats_in + state.mover[c].beats_out
+        charge_unit(mover, MOVE, state.stall[c, MOVE], now, reason, work, core, state.interval[c])
         if state.mover[c].beats_in != moved:
             for i in range(state.actor.shape[1]):
                 state.actor[c, i].wake = min(state.actor[c, i].wake, later)
             wake = min(wake, later)
     for d in range(2):
-        sender = units[SEND_CW + d]
+        sender = units[SEND_0 + d]
         if plain or sender.wake <= now:
             reason, sender.wake = step_sender(
                 now,
@@ -242,7 +250,7 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
                 d,
                 state.sender[c, d],
                 sender,
-                state.entry[c, SEND_CW + d],
+                state.entry[c, SEND_0 + d],
                 core,
                 net,
                 state.signal[c],
@@ -250,14 +258,16 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
                 program,
                 state.span[c],
             )
-            sender.wake = min(sender.wake, entry_at(sender, state.entry[c, SEND_CW + d], now))
-            charge_unit(sender, SEND_CW + d, state.stall[c, SEND_CW + d], now, reason, core, state.interval[c])
+            sender.wake = min(sender.wake, entry_at(sender, state.entry[c, SEND_0 + d], now))
+            work = state.sender[c, d].flits
+            charge_unit(sender, SEND_0 + d, state.stall[c, SEND_0 + d], now, reason, work, core, state.interval[c])
     arrive = NEVER
     for d in range(2):
         arrive = min(
             arrive,
             step_receiver(now, period, noc_period, params, noc, c, d, core, net, state.signal[c], state.received[c, d]),
         )
+    observe_core(c, now, period, state)
     if sequencer.wake == NEVER and core.fetch < core.end:
         unit = program[core.fetch].unit
         if units[unit].count < state.entry.shape[2]:
@@ -274,13 +284,25 @@ def step_core(c, now, plain, params, dram, noc, periods, state, port, net, progr
 
 
 @kernel
-def settle_core(c, now, state):
-    """Charge all intervals up to `now` to the reasons that hold (changes the accounts of core `c`)."""
+def settle_core(c, now, period, state):
+    """Charge all intervals up to `now` to the reasons that hold (changes the accounts of core `c`).
+
+    Parameters
+    ----------
+    c : int
+        Core.
+    now : int
+        First tick that is not charged.
+    period : int
+        Of the core; ticks.
+    state : CoreState
+    """
+    close_watches(c, now, period, state)
     for u in range(1, UNITS + 1):
         unit = state.unit[c, u]
         row = ARRAY if u == SEQUENCER else u
         state.stall[c, row, unit.reason] += now - unit.since
-        record_interval(state.core[c], state.interval[c], row, unit.reason, unit.held, unit.since, now)
+        record_interval(state.core[c], state.interval[c], row, unit.reason, unit.held, unit.value, unit.since, now)
         unit.since = now
     for i in range(state.actor.shape[1]):
         actor = state.actor[c, i]
@@ -288,5 +310,7 @@ def settle_core(c, now, state):
         state.stall[c, UNITS + i, actor.reason] += elapsed
         if actor.operator >= 0:
             state.work[c, actor.operator, actor.reason] += elapsed
-        record_interval(state.core[c], state.interval[c], UNITS + i, actor.reason, actor.operator, actor.since, now)
+        record_interval(
+            state.core[c], state.interval[c], UNITS + i, actor.reason, actor.operator, actor.value, actor.since, now
+        )
         actor.since = now

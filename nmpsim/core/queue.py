@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nmpsim.core.state import QUEUE_EMPTY, WAIT_SEMAPHORE
+from nmpsim.core.state import BUSY, QUEUE_EMPTY, WAIT_SEMAPHORE
 from nmpsim.kernel import NEVER, inlined
+from nmpsim.program.isa import VECTOR
 
 
 @inlined
@@ -67,27 +68,36 @@ def mark_end(span, operator, at):
 
 
 @inlined
-def record_interval(core, log, unit, reason, operator, start, end):
+def record_interval(core, log, unit, reason, operator, value, start, end):
     """Append an interval to the core's log if it has one (changes `core` and `log`)."""
     if len(log) > 0 and end > start:
         entry = log[core.intervals]
         entry.unit = unit
         entry.reason = reason
         entry.operator = operator
+        entry.value = value
         entry.start = start
         entry.end = end
         core.intervals += 1
 
 
 @inlined
-def charge_unit(unit, row, stall, now, reason, core, log):
+def charge_unit(unit, row, stall, now, reason, work, core, log):
     """Account the cycles up to `now` to the reason and operator that held, and note the new ones.
 
-    Changes `unit`, `stall`, `core` and `log`.
+    Changes `unit`, `stall`, `core` and `log`.  `work` is the work done since the start, `now` included; only a
+    recording looks at it.  The lanes of the vector unit stay taken between two issues of a slow function.
     """
-    if reason != unit.reason or unit.operator != unit.held:
+    value = 0
+    if len(log) > 0:
+        value = work - unit.counted
+        unit.counted = work
+        if value == 0 and row == VECTOR and reason == BUSY:
+            value = unit.value
+    if reason != unit.reason or unit.operator != unit.held or value != unit.value:
         stall[unit.reason] += now - unit.since
-        record_interval(core, log, row, unit.reason, unit.held, unit.since, now)
+        record_interval(core, log, row, unit.reason, unit.held, unit.value, unit.since, now)
         unit.since = now
         unit.reason = reason
         unit.held = unit.operator
+        unit.value = value

@@ -88,10 +88,14 @@ ACTOR = Record(
     ("write_end", "tick", "end of that write"),
     ("reason", "", "reason of the cycles since `since`"),
     ("since", "tick", "start of the interval not yet accounted"),
-    ("pops", "beat", "beats taken"),
+    ("pops", "beat", "beats of the DRAM taken"),
     ("macs", "MAC", "multiply-accumulates executed"),
     ("passes", "PASS", "passes completed"),
     ("operator", "", "operator of the pass in progress or of the last one"),
+    ("counted", "MAC", "recording: value of `macs` at the end of the last cycle"),
+    ("value", "MAC", "recording: multiply-accumulates in each cycle since `since`"),
+    ("noted_issued", "PASS", "recording: value of `issued` that the log knows"),
+    ("noted_passes", "PASS", "recording: value of `passes` that the log knows"),
 )
 
 NOT_OPEN = -1
@@ -107,6 +111,7 @@ STRIP = Record(
     ("valid", "element", "elements of a beat that are not padding"),
     ("phase", "", "position of the strip in its group"),
     ("left", "", "1 while the pass needs this strip"),
+    ("part", "beat", "array beats taken since the last beat of scales, or since a beat of the DRAM was used up"),
 )
 
 PENDING = Record(
@@ -195,6 +200,10 @@ UNIT = Record(
     ("wake", "tick", "first tick at which the unit may do something"),
     ("operator", "", "operator of the instruction in progress or at the head"),
     ("held", "", "operator of the cycles since `since`"),
+    ("counted", "", "recording: work done up to the end of the last visit, in the unit's own measure"),
+    ("value", "", "recording: work in each cycle since `since`"),
+    ("noted_head", "", "recording: value of `head` that the log knows"),
+    ("noted_done", "", "recording: completed instructions that the log knows"),
 )
 
 ENTRY = Record(
@@ -216,6 +225,7 @@ CORE = Record(
     ("retired", "", "instructions completed"),
     ("intervals", "", "intervals recorded since the last drain"),
     ("steps", "", "visits by the clock loop"),
+    ("observed_at", "tick", "recording: first cycle whose use of the ports is not yet recorded"),
 )
 
 PORT_USE = Record(
@@ -235,12 +245,29 @@ SPAN = Record(
 
 INTERVAL = Record(
     "INTERVAL",
-    ("unit", "", "row of the stall table: 0 sequencer, 1 to 4 units, from UNITS on compute units"),
-    ("reason", "", "what the unit did or why it did not"),
+    ("unit", "", "row: 0 sequencer, then units, from UNITS on compute units, then what WATCHED names"),
+    ("reason", "", "what the unit did or why it did not; TAKEN or COMPLETED for an event"),
     ("operator", "", "operator it worked on or waited for, -1 = none"),
-    ("start", "tick", "first tick"),
-    ("end", "tick", "first tick after it"),
+    ("value", "", "work in each cycle, in the unit's own measure; instructions of an event"),
+    ("start", "tick", "first tick; tick of an event"),
+    ("end", "tick", "first tick after it; that of the event again"),
 )
+TAKEN, COMPLETED = -1, -2
+"""Events in the log: instructions that a unit took, and that it completed."""
+
+WATCH = Record(
+    "WATCH",
+    ("reason", "", "ACTIVE, IDLE or CONFLICT in each cycle since `since`"),
+    ("value", "", "ports taken or flits in each of them"),
+    ("since", "tick", "start of the interval not yet recorded"),
+    ("counted", "", "flits up to the end of the last visit"),
+    ("conflicts", "", "port conflicts up to the end of the last visit"),
+)
+ACTIVE, IDLE, CONFLICT = range(3)
+WATCH_REASONS = ("active", "idle", "port_conflict")
+RECEIVE, BUFFER_READ, BUFFER_WRITE, OPERAND_READ, OUTPUT_WRITE, OUTPUT_READ = 0, 2, 3, 4, 5, 6
+WATCHED = ("receive_0", "receive_1", "buffer_read", "buffer_write", "operand_read", "output_write", "output_read")
+"""What has no account of its own and is only recorded; the last three in the separate arrangement only."""
 
 
 class CoreState(NamedTuple):
@@ -267,6 +294,7 @@ class CoreState(NamedTuple):
     span: Any  # SPAN, (core, operator)
     work: NDArray[np.int64]  # (core, operator, reason): actor ticks by operator
     interval: Any  # INTERVAL, (core, capacity): recorded since the last drain; capacity 0 = not recorded
+    watch: Any  # WATCH, (core, watched); watched 0 = not recorded
 
 
 def actors_of(params: MachineParams) -> int:
@@ -279,7 +307,12 @@ def missing_units(params: MachineParams) -> tuple[int, ...]:
     return () if params.core.separate else (COPY_IN, COPY_OUT)
 
 
-def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> CoreState:
+def watched(params: MachineParams) -> int:
+    """How many of WATCHED a core of this chip has."""
+    return len(WATCHED) if params.core.separate else OPERAND_READ
+
+
+def make_state(params: MachineParams, operators: int, *, intervals: int = 0, watch: bool = False) -> CoreState:
     """Return the cores of `params` after reset, with room for `operators` operators.
 
     Parameters
@@ -290,6 +323,8 @@ def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> 
         Operators of the program, for attribution.
     intervals : int
         Intervals per core that are kept until they are drained; 0 = none are recorded.
+    watch : bool
+        Record receivers and buffer ports too.
     """
     cores, actors = params.pus, actors_of(params)
     core = params.core
@@ -315,6 +350,7 @@ def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> 
         span=SPAN.zeros(cores, operators),
         work=np.zeros((cores, operators, len(REASONS)), np.int64),
         interval=INTERVAL.zeros(cores, intervals),
+        watch=WATCH.zeros(cores, watched(params) * watch),
     )
     state.actor.instruction = -1
     state.actor.stream_instruction = -1
@@ -323,6 +359,7 @@ def make_state(params: MachineParams, operators: int, *, intervals: int = 0) -> 
     state.actor.operator = -1
     state.actor.reason = QUEUE_EMPTY
     state.unit.reason = QUEUE_EMPTY
+    state.watch.reason = IDLE
     state.unit.operator = -1
     state.unit.held = -1
     state.vector.instruction = -1

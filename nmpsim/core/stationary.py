@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nmpsim.core.decoder import beat_at, drop_rest, take_beat
 from nmpsim.core.folds import queue_fold
 from nmpsim.core.geometry import ceil_div, shape_fold
 from nmpsim.core.ports import operand_line, result_line, use_edges
@@ -11,7 +12,6 @@ from nmpsim.core.state import (
     EDGE_BANDWIDTH,
 )
 from nmpsim.kernel import NEVER, inlined
-from nmpsim.link.fifo import head_at, pop
 from nmpsim.program.isa import K_CONTIGUOUS, SPLIT_K, TREE, WS
 
 
@@ -104,17 +104,13 @@ def stationary_load(actor, strips, first, count, fifo, slot, ins, p, at, credit)
         strip = strips[s]
         need = max(need, strip.limit)
         if actor.loading < strip.limit:
-            ready = head_at(fifo[s], slot[s])
-            if ready < NEVER and slot[s, fifo[s].head % slot.shape[1]].target != 0:
-                ready = NEVER
-            look = max(look, ready)
+            look = max(look, beat_at(strip, fifo[s], slot[s], ins))
     if look > at:
         return 0, look
     for s in range(first, first + count):
         strip = strips[s]
         if actor.loading < strip.limit:
-            pop(fifo[s], slot[s], at + credit)
-            actor.pops += 1
+            take_beat(actor, strip, fifo[s], slot[s], ins, at + credit)
             actor.macs += ins.m * strip.valid
     actor.loading += 1
     if actor.loading >= need:
@@ -128,6 +124,8 @@ def stationary_load(actor, strips, first, count, fifo, slot, ins, p, at, credit)
             actor.load_outer += 1
         if actor.load_outer == actor.outers:
             actor.instruction = -1
+            for s in range(first, first + count):
+                drop_rest(actor, strips[s], fifo[s], slot[s], ins, at + credit)
         else:
             for s in range(first, first + count):
                 shape_fold(strips[s], ins, p, s, actor.load_outer, actor.load_inner)
@@ -135,12 +133,12 @@ def stationary_load(actor, strips, first, count, fifo, slot, ins, p, at, credit)
 
 
 @inlined
-def load_unknown(actor, strips, first, count, fifo, slot):
+def load_unknown(actor, strips, first, count, fifo, slot, ins):
     """Return whether a stationary load might or might not find its beats: some have no stamp yet."""
     if actor.instruction < 0 or (actor.shadow == 1 and actor.streaming == 1):
         return False
     for s in range(first, first + count):
         if actor.loading < strips[s].limit:
-            if head_at(fifo[s], slot[s]) == NEVER or slot[s, fifo[s].head % slot.shape[1]].target != 0:
+            if beat_at(strips[s], fifo[s], slot[s], ins) == NEVER:
                 return True
     return False

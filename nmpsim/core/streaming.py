@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nmpsim.core.decoder import beat_at, drop_rest, take_beat
 from nmpsim.core.folds import queue_fold
 from nmpsim.core.geometry import shape_fold
 from nmpsim.core.ports import operand_line, operand_mask, result_line, result_width, use_edges
@@ -14,7 +15,6 @@ from nmpsim.core.state import (
     OPERAND_LATE,
 )
 from nmpsim.kernel import NEVER, inlined
-from nmpsim.link.fifo import head_at, pop
 from nmpsim.program.isa import CHAIN, IS, OS, SPLIT_K
 
 UNKNOWN = -2
@@ -42,8 +42,7 @@ def stream_strip(actor, strip, fifo, slots, pending, ins, p, at, credit, index, 
             strip.wait -= 1
         return
     if strip.step < strip.limit and strip.step % ins.group == strip.phase:
-        pop(fifo, slots, at + credit)
-        actor.pops += 1
+        take_beat(actor, strip, fifo, slots, ins, at + credit)
         actor.macs += ins.m * strip.valid
     strip.step += 1
     if strip.step < actor.steps:
@@ -55,6 +54,7 @@ def stream_strip(actor, strip, fifo, slots, pending, ins, p, at, credit, index, 
         strip.outer += 1
         if strip.outer == actor.outers:
             strip.left = 0
+            drop_rest(actor, strip, fifo, slots, ins, at + credit)
         if is_last and ins.flow == OS:
             groups = p.strips // ins.group
             length = min(result_width(p), groups * p.columns * 4)
@@ -120,10 +120,7 @@ def stream_step(actor, strips, first, count, fifo, slot, pending, ins, p, at, ah
     for s in range(start, first + count):
         strip = strips[s]
         if strip.left == 1 and strip.wait == 0 and strip.step < strip.limit and strip.step % ins.group == strip.phase:
-            ready = head_at(fifo[s], slot[s])
-            if ready < NEVER and slot[s, fifo[s].head % slot.shape[1]].target != 0:
-                ready = NEVER
-            look = max(look, ready)
+            look = max(look, beat_at(strip, fifo[s], slot[s], ins))
     if look == NEVER and ahead:
         return UNKNOWN, at
     if look > at:

@@ -15,6 +15,9 @@ from nmpsim.cost.tables import Tables
 from nmpsim.cost.units import BITS, TAPS, UnitEnergies, engine_of, pe_of, shared_adders, unit_energies
 from nmpsim.spec.params import MAC_TREE, MachineParams
 
+DECODERS = "decoders"
+"""Name of the part of narrow weights and of a narrow KV cache."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -61,6 +64,11 @@ class DieArea:
     def mm2(self) -> float:
         """Area of all that counts."""
         return sum(part.mm2 for part in self.parts if part.counted)
+
+    @property
+    def decoder_mm2(self) -> float:
+        """Area of the decoders, which count only where a step uses them."""
+        return sum(part.mm2 for part in self.parts if part.name == DECODERS)
 
     @property
     def compute_mm2(self) -> float:
@@ -184,7 +192,26 @@ def _compute(params: MachineParams, table: Tables, units: UnitEnergies, hz: floa
     control = table.blocks["slice_control" if is_tree else "array_control"]
     count = params.pus * (core.strips if is_tree else 1)
     area, watts = placed_mm2(control.area_um2) * count, count * hz * units.control[0] * 1e-12
-    return [*parts, Part("control of the compute units", count, area, watts, control.name, compute=True)]
+    return [
+        *parts,
+        Part("control of the compute units", count, area, watts, control.name, compute=True),
+        _decoders(params, table, units, hz),
+    ]
+
+
+def _decoders(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> Part:
+    """Return the decoders of all strips or slices, for chips that take narrow weights or a narrow KV cache."""
+    block = table.fastest_enough("decoder")
+    columns = params.core.strips * params.core.columns * params.pus
+    return Part(
+        DECODERS,
+        columns,
+        placed_mm2(block.area_um2) * columns,
+        columns * hz * max(units.decoded.values()) * 1e-12,
+        f"{block.name}: one for every column of a strip; for narrow weights and KV cache only",
+        compute=True,
+        counted=False,
+    )
 
 
 def _array(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> list[Part]:

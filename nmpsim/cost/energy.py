@@ -9,16 +9,18 @@ mac_clock              cycles in which a wavefront moves, times PEs, less MACs: 
 edge_skew, strip_links cycles in which the wavefront of an array moves; while busy all strips are taken to carry
                        operands, in the others registers are clocked
 operand_registers      busy cycles of a MAC-tree slice: what it multiplies is selected from its registers anew
+decoder                elements of narrow weights and of a narrow KV cache on their way to the array
 compute_control        cycles of the control of the compute units, with and without a pass
 vector_<operation>     lane operations of its elements
 buffer_read, _write    bytes at the ports of the buffers (see `nmpsim.cost.work`)
 psum                   bytes to and from the partial-sum memories of MAC trees
 fifo                   bytes of all columns read or written, into the FIFO at a bank's port and out of it
-noc_link, noc_router   flit-hops; a flit passes one router more than links
+noc_link, noc_router   flit-hops; a flit passes one router more than links, in each die that it passes
+stack_link             bytes of the width of links between stacks in the cycles that flits took
 port_arbiter           cycles of the die's cores, as if there were requests in each
 bank_sequencer         DRAM cycles, with and without a transfer
 sequencer              instructions, and core cycles in which its registers are clocked
-static                 area of the die's logic and memories, times static power, times time
+static                 area of the die's logic and memories, of decoders if it uses them, times static power, times time
 =====================  ===================================================================================
 
 Where a wavefront does not move, its clock is taken to be gated.  Left out: DRAM background beside refresh (no source
@@ -78,12 +80,15 @@ def step_energy(
         **_vector(units, work),
         **_memories(params, units, work, counts),
         "noc_link": counts["flit_hops"] * units.link_flit,
-        "noc_router": (counts["flit_hops"] + counts["flits"]) * units.router_flit,
+        "noc_router": (counts["flit_hops"] + counts["flits"] + counts.get("gateway_flits", 0)) * units.router_flit,
+        "stack_link": 8 * counts.get("stack_link_used_bytes", 0) * params.link_pJ_per_bit,
         "port_arbiter": cycles * units.arbiter[0],
         "bank_sequencer": _banks(units, stalls),
         "sequencer": counts["instructions"] * (units.instruction + active - clocked) + cycles * clocked,
     }
-    static = value("static_W_per_mm2") * die_area(params, table).mm2 * seconds
+    area = die_area(params, table)
+    mm2 = area.mm2 + (area.decoder_mm2 if work.decoded else 0.0)
+    static = value("static_W_per_mm2") * mm2 * seconds
     return {name: pJ * PJ for name, pJ in picojoules.items() if pJ} | {"static": static}
 
 
@@ -106,6 +111,8 @@ def _compute(
     control = (sum(stalls["array"].values()) - idle) * working + idle * waiting
     busy = stalls["array"].get("busy", 0)
     around = {name: busy * full + (moved - busy) * empty for name, (full, empty) in units.around.items()}
+    if work.decoded:
+        around["decoder"] = sum(count * units.decoded[name] for name, count in work.decoded.items())
     return {"mac": mac, "mac_clock": clocked * units.clocked_pe, **around, "compute_control": control}
 
 

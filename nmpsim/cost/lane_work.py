@@ -30,6 +30,7 @@ from nmpsim.program.isa import (
     V_MOMENTS,
     V_NORM,
     V_PICK,
+    V_QUANTISE,
     V_REDUCE,
     V_RELU,
     V_ROPE,
@@ -97,6 +98,7 @@ def lane_work(op: int, planes: int, flags: int) -> tuple[Work, ...]:
         V_BIAS: ({"add": 1, "convert": 1},),
         V_SIGMOID: ({"add": more, "exp": 1}, {"add": 1, "reciprocal": 1}),
         V_GROUP_LIMIT: ({"add": 1, "max": 2}, {"add": 1, "max": 1}, {"add": 1}),
+        V_QUANTISE: ({"multiply": 1, "max": 1, "convert": 1},),
         V_PICK: ({"max": 1}, {"add": shares, "reciprocal": shares, "multiply": 1 + shares}),
     }
     if op == V_ROUTE and flags & F_ALL:

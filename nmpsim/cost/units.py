@@ -8,6 +8,7 @@ from nmpsim.cost.array_glue import array_glue
 from nmpsim.cost.coefficients import value
 from nmpsim.cost.sram import KB, sram_pJ_per_byte
 from nmpsim.cost.tables import BlockCost, Tables
+from nmpsim.program.isa import B_NAMES
 from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams
 
 BITS = 64
@@ -46,6 +47,8 @@ class UnitEnergies:
         A cycle of a bank's command sequencer, while it waits and while it streams.
     instruction : float
         An instruction, from program memory to its unit.
+    decoded : dict of str to float
+        An element that passes the decoder of a strip, by format.
     """
 
     mac: dict[str, float]
@@ -61,6 +64,7 @@ class UnitEnergies:
     bank_idle: float
     bank_busy: float
     instruction: float
+    decoded: dict[str, float]
 
 
 def pe_of(core: CoreParams, table: Tables) -> BlockCost:
@@ -139,9 +143,10 @@ def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
         sequencer=(sequencing["work"], sequencing["idle"]),
         lane={name: lanes[name] for name in LANE_WORK},
         byte=byte,
-        link_flit=flit_bits * value("link_mm") * value("wire_pJ_per_bit_mm"),
+        link_flit=flit_bits * params.hop_mm * value("wire_pJ_per_bit_mm"),
         router_flit=2 * port * noc.flit_bytes + flit_bits * value("router_mm") * value("wire_pJ_per_bit_mm"),
         bank_idle=bank["idle"],
         bank_busy=bank["stream"],
         instruction=value("instruction_pJ"),
+        decoded={name: table.fastest_enough("decoder").energy_pJ[name] for name in B_NAMES[1:]},
     )

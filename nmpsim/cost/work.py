@@ -6,8 +6,9 @@ Everything is derived from instruction fields, without the cycle engine:
 * Vector operations: elements of their loops, times the lane operations of an element, and the bytes of the loops.
 * Buffer: bytes that cross its ports, padding left out.  A of a PASS is read once per output fold (OS, WS) or once
   (IS); results are written once (OS, MAC tree) or once per inner fold (WS, IS), and read again for every inner fold but
-  the first; of a fission over k every group writes its plane, zeros if it has no k.  LOAD and STORE move whole beats,
-  SEND its rows at both ends, CROSS its rows at both ends.
+  the first; of a fission over k every group writes its plane, zeros if it has no k.  LOAD and STORE move whole beats
+  (a STORE under a mask its part), SEND its rows at both ends, CROSS its rows at both ends.
+* Decoder: elements of B in a narrow format, each once.
 * Partial-sum memory of a MAC tree: a sum is written per inner fold and read for every one but the first.
 
 What a compute unit with buffers of its own (separate arrangement) reads and writes crosses the ports of those.
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from nmpsim.cost.lane_work import lane_work
 from nmpsim.program.isa import (
+    B_NAMES,
     COPY_IN,
     CROSS,
     FLOW_NAMES,
@@ -59,6 +61,7 @@ class Work:
     lane: dict[str, Counter[str]] = field(default_factory=dict)  # lane operations by vector operation
     read: Counter[str] = field(default_factory=Counter)  # bytes read, by memory
     written: Counter[str] = field(default_factory=Counter)  # bytes written, by memory
+    decoded: Counter[str] = field(default_factory=Counter)  # elements of B that pass the decoder, by format
 
 
 def count_work(program: Program, params: MachineParams) -> Work:
@@ -77,8 +80,9 @@ def count_work(program: Program, params: MachineParams) -> Work:
         for ins, times in _alike(stream[stream["op"] >= VECTOR_BASE], _VECTOR_FIELDS):
             _vector(work, ins, times)
         for op, memory in ((LOAD, work.written), (STORE, work.read)):
-            beats = int(stream[stream["op"] == op]["beats"].sum())
-            memory["buffer"] += beats * params.dram.column_bytes
+            moves = stream[stream["op"] == op]
+            masked = np.where(op == STORE, moves["n"], 0)  # bytes under the mask of a beat
+            memory["buffer"] += int(np.where(masked, masked, moves["beats"] * params.dram.column_bytes).sum())
         sends = stream[stream["op"] == SEND]
         sent = int((sends["m"] * sends["bytes"]).sum())
         work.read["buffer"] += sent
@@ -88,7 +92,7 @@ def count_work(program: Program, params: MachineParams) -> Work:
     return work
 
 
-_PASS_FIELDS = ("flow", "group", "split", "contiguous", "m", "n", "k")
+_PASS_FIELDS = ("flow", "group", "split", "contiguous", "m", "n", "k", "imm")
 _CROSS_FIELDS = ("unit", "planes", "m", "bytes")
 _VECTOR_FIELDS = (
     "op",
@@ -133,6 +137,8 @@ def _pass(work: Work, ins: Fields, times: int, core: CoreParams) -> None:
     flow = int(ins["flow"])
     m, n, k = int(ins["m"]), int(ins["n"]), int(ins["k"])
     work.macs[FLOW_NAMES[flow]] += times * m * n * k
+    if code := int(ins["imm"]):
+        work.decoded[B_NAMES[code]] += times * n * k
     operands, results = ("operand_buffer", "output_buffer") if core.separate else ("buffer", "buffer")
     if flow in {OS, WS, IS}:
         outers, inners, planes = folds(ins, core)

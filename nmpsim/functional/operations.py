@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import InternalError
+from nmpsim.functional.formats import fp32_of, quantised
 from nmpsim.functional.memory import FP16, FP32, INT32, Buffer, illegal
 from nmpsim.functional.product import tree_sum
 from nmpsim.program.isa import (
@@ -40,6 +41,7 @@ from nmpsim.program.isa import (
     V_MOMENTS,
     V_NORM,
     V_PICK,
+    V_QUANTISE,
     V_REDUCE,
     V_RELU,
     V_ROPE,
@@ -191,6 +193,8 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
             got = f"{kept[0]} of {ins.imm} groups of {n} experts"
             raise illegal(buffer.where, got, "equal groups of 2 or more, and 1 or more of them", "correct imm or table")
         return {"x": matrix(ins.a, ins.a_ld, FP32), "correction": vector(ins.b, n), "kept": kept}
+    if op == V_QUANTISE:
+        return {"x": matrix(ins.a, ins.a_ld, FP16), "step": fp32_of(tables, ins.table)}
     if op == V_PICK:
         chosen = _chosen(integers(m * ins.imm).reshape(m, ins.imm), n, buffer)
         scores, ranked = matrix(ins.a, ins.a_ld, FP32), matrix(ins.c, ins.c_ld, FP32)
@@ -440,6 +444,7 @@ _OPERATIONS: dict[int, Callable[[SimpleNamespace, Arrays], Arrays]] = {
     V_SIGMOID: _sigmoid,
     V_GROUP_LIMIT: _group_limit,
     V_PICK: _pick,
+    V_QUANTISE: lambda ins, inputs: {"out": quantised(inputs["x"], inputs["step"], ins.imm)},
 }
 
 __all__ = ["Write", "add_planes", "evaluate", "exponential", "operands", "results"]

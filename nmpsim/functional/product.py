@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import InternalError
+from nmpsim.functional.formats import numbers_of, scaled, unpack
 from nmpsim.functional.memory import FP16
 from nmpsim.program.beats import Tile, beats_of
-from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, TREE, WS
+from nmpsim.program.isa import B_INT8, CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, TREE, WS
 from nmpsim.spec.params import CoreParams
 
 
@@ -36,8 +37,8 @@ def delivery(tile: Tile, core: CoreParams, strip: int) -> NDArray[np.int64]:
     return order
 
 
-def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
-    """B operand of a PASS from the bytes that the strips took.
+def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]], step: float = 1.0) -> NDArray[np.float16]:
+    """B operand of a PASS from the bytes that the strips took: what their decoders give to the PEs.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]]) -> NDA
         The core.
     beats : list of ndarray of uint8, shape (beat, column_bytes)
         Per strip, what it took, in order.
+    step : float
+        Value of one step of INT8 codes without scales.
 
     Returns
     -------
@@ -64,13 +67,26 @@ def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]]) -> NDA
     times = np.zeros((lines, blocks), np.int64)
     for strip, raw in enumerate(beats):
         order = delivery(tile, core, strip)
-        whole[order[:, 0], order[:, 1]] = raw.view(FP16)
+        whole[order[:, 0], order[:, 1]] = _decoded(tile, core, raw, len(order), step)
         np.add.at(times, (order[:, 0], order[:, 1]), 1)
     if not (times == 1).all():
         index, block = np.argwhere(times != 1)[0]
         raise InternalError(f"{tile}: beat ({index}, {block}) is delivered {times[index, block]} times, must be once")
     flat = whole.reshape(lines, -1)[:, :extent]
     return flat if tile.contiguous == N_CONTIGUOUS else flat.T
+
+
+def _decoded(tile: Tile, core: CoreParams, raw: NDArray[np.uint8], count: int, step: float) -> NDArray[np.float16]:
+    """Array beats of a strip from its DRAM beats; shape (count, columns)."""
+    codes, scales = unpack(raw, count, tile.code, tile.run)
+    numbers = numbers_of(codes, tile.code)
+    if tile.run and tile.contiguous == N_CONTIGUOUS:
+        return scaled(numbers, np.repeat(scales, tile.run, axis=0)[:count])
+    if tile.run:
+        groups = core.columns // tile.run  # of k in a beat
+        each = scales[:, : tile.run * groups].reshape(-1, groups)[:count]
+        return scaled(numbers, np.repeat(each, core.columns // groups, axis=1))
+    return scaled(numbers, np.array(step)) if tile.code == B_INT8 else numbers
 
 
 def plane_count(tile: Tile, core: CoreParams) -> int:

@@ -7,12 +7,12 @@ belong to the split dimension, see docs/program.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmpsim.program.isa import IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS
+from nmpsim.program.isa import IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS, expansion
 from nmpsim.spec.params import CoreParams
 
 
@@ -32,6 +32,12 @@ class Tile:
         Column ranges ``(start, length)`` of the tensor that the tile's n runs over, in order.
     k_rotate : int
         The tile's k runs over its rows from ``k_start + k_rotate`` on and wraps round to ``k_start``.
+    code : int
+        Format of the elements: ``B_FP16``, ``B_FP8``, ``B_INT8`` or ``B_INT4``.
+    run : int
+        Array beats under one beat of scales, see `nmpsim.program.packing`; 0: no scales.
+    scaled : (int, int)
+        Elements along k and along n of the tensor that share a scale; (0, 0): no scales.
     """
 
     flow: int
@@ -43,6 +49,13 @@ class Tile:
     k_start: int
     segments: tuple[tuple[int, int], ...]
     k_rotate: int = 0
+    code: int = 0
+    run: int = 0
+    scaled: tuple[int, int] = (0, 0)
+
+    def coded(self, code: int, run: int = 0, scaled: tuple[int, int] = (0, 0)) -> Tile:
+        """Return the tile with elements of another format."""
+        return replace(self, code=code, run=run, scaled=scaled)
 
     def k_rows(self) -> NDArray[np.int64]:
         """Rows of the tensor that k = 0, 1, ... stand for."""
@@ -137,5 +150,5 @@ def beat_counts(tile: Tile, core: CoreParams) -> NDArray[np.int64]:
 
 
 def useful_bytes(tile: Tile) -> int:
-    """Bytes of the tile without padding; FP16."""
-    return 2 * tile.n * tile.k
+    """Bytes of the elements of the tile, without padding and scales."""
+    return tile.n * tile.k * (16 // expansion(tile.code)) // 8

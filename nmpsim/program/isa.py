@@ -2,7 +2,7 @@
 
 A core has seven in-order units, two of them only if its compute unit has buffers of its own.  An instruction names
 work for one unit, up to four waits and its operands.  Every unit counts the instructions it has completed; every core
-counts the messages that arrived from each source and direction.  These counters are the semaphores: a wait is
+counts the messages that arrived from each source and port.  These counters are the semaphores: a wait is
 ``(semaphore, count)`` and holds until the semaphore has reached the count.  Counters only grow, so nothing is ever
 consumed twice.
 
@@ -12,8 +12,8 @@ unit       instructions
 ARRAY      PASS: one matrix product on the array or the MAC-tree slices
 VECTOR     one vector operation (table VECTOR_NAMES)
 MOVE       STREAM (rows of all banks into the strip ports), LOAD (bank to buffer), STORE (buffer to bank)
-SEND_CW    SEND: one message, clockwise
-SEND_CCW   SEND: one message, counter-clockwise
+SEND_0     SEND: one message, by network port 0
+SEND_1     SEND: one message, by network port 1
 COPY_IN    CROSS: copy from the buffer into the operand buffer of the compute unit (separate arrangement)
 COPY_OUT   CROSS: copy from its output buffer into the buffer (separate arrangement)
 =========  ========================================================================================
@@ -26,20 +26,20 @@ from __future__ import annotations
 
 import numpy as np
 
-ARRAY, VECTOR, MOVE, SEND_CW, SEND_CCW, COPY_IN, COPY_OUT = range(7)
+ARRAY, VECTOR, MOVE, SEND_0, SEND_1, COPY_IN, COPY_OUT = range(7)
 UNITS = 7
-UNIT_NAMES = ("array", "vector", "move", "send_cw", "send_ccw", "copy_in", "copy_out")
+UNIT_NAMES = ("array", "vector", "move", "send_0", "send_1", "copy_in", "copy_out")
 
 FROM = UNITS
-"""First arrival semaphore: messages from PU `s` in direction `d` are counted by ``FROM + 2*s + d``."""
+"""First arrival semaphore: messages from PU `s` by port `d` are counted by ``FROM + 2*s + d``."""
 
 WAITS = 4
 """Waits an instruction can carry."""
 
 
-def arrival(source: int, direction: int) -> int:
-    """Semaphore that counts messages from `source` arriving in `direction` (0 clockwise, 1 counter-clockwise)."""
-    return FROM + 2 * source + direction
+def arrival(source: int, port: int) -> int:
+    """Semaphore that counts messages from `source` by network port `port`."""
+    return FROM + 2 * source + port
 
 
 def shared(pus: int, index: int) -> int:
@@ -47,8 +47,11 @@ def shared(pus: int, index: int) -> int:
     return FROM + 2 * pus + index
 
 
-SHARED = 4
+SHARED = 6
 """Semaphores that count messages whatever their source; collectives alternate between the first two."""
+
+STACK_SUMS, STACK_BEST = 4, 5
+"""Shared semaphores of messages from other stacks: pieces of the residual stream, and best tokens."""
 
 
 def semaphores(pus: int) -> int:
@@ -67,6 +70,26 @@ SPLIT_NAMES = ("chain", "fission-K", "fission-N")
 # Contiguous dimension of a beat of B.
 N_CONTIGUOUS, K_CONTIGUOUS = range(2)
 CONTIGUOUS_NAMES = ("n", "k")
+
+# Format of the elements of B of a PASS; all but FP16 pass the decoder at the edge of the strip.
+B_FP16, B_FP8, B_INT8, B_INT4 = range(4)
+B_NAMES = ("fp16", "fp8", "int8", "int4")
+
+
+EXPANSION = (1, 2, 2, 4)
+"""Array beats in one beat of the DRAM, by format of B."""
+
+
+def expansion(code: int) -> int:
+    """Return how many array beats one beat of the DRAM holds.
+
+    Parameters
+    ----------
+    code : int
+        ``B_FP16``, ``B_FP8``, ``B_INT8`` or ``B_INT4``.
+    """
+    return EXPANSION[code]
+
 
 PASS, STREAM, LOAD, STORE, SEND, CROSS, VECTOR_BASE = 0, 1, 2, 3, 4, 5, 16
 
@@ -93,7 +116,8 @@ PASS, STREAM, LOAD, STORE, SEND, CROSS, VECTOR_BASE = 0, 1, 2, 3, 4, 5, 16
     V_SIGMOID,
     V_GROUP_LIMIT,
     V_PICK,
-) = range(VECTOR_BASE, VECTOR_BASE + 22)
+    V_QUANTISE,
+) = range(VECTOR_BASE, VECTOR_BASE + 23)
 VECTOR_NAMES = (
     "sum_squares",
     "norm",
@@ -117,6 +141,7 @@ VECTOR_NAMES = (
     "sigmoid",
     "group_limit",
     "pick",
+    "quantise",
 )
 
 # Kinds of DRAM traffic, for the counts.
@@ -147,7 +172,7 @@ FIELDS = (
     ("split", "PASS: CHAIN, SPLIT_K or SPLIT_N"),
     ("contiguous", "PASS: contiguous dimension of a beat of B"),
     ("m", "rows"),
-    ("n", "columns; elements"),
+    ("n", "columns; elements; STORE: bytes written under the mask of a beat, 0 = whole beats"),
     ("k", "PASS: inner dimension"),
     ("a", "buffer address of operand A; bytes"),
     ("a_ld", "bytes from one row of A to the next"),
@@ -160,14 +185,15 @@ FIELDS = (
     ("planes", "partial-sum planes (PASS writes, vector operations read, CROSS copies)"),
     ("plane_ld", "bytes from one plane to the next"),
     ("flags", "operation-specific bits, see docs/program.md"),
-    ("imm", "operation-specific integer"),
+    ("imm", "PASS: format of B; STREAM: bytes of scales; STORE: first byte under the mask; vector: operation-specific"),
     ("signal", "SEND: semaphore of the destination that counts the message"),
     ("table", "offset into the program's table of integers, -1 = none"),
     # MOVE and SEND
     ("bank", "LOAD, STORE: bank; SEND: destination PU"),
+    ("stack", "SEND: how many stacks further on the destination is, 0 = in this one"),
     ("row", "STREAM, LOAD, STORE: first DRAM row"),
     ("column", "LOAD, STORE: first column"),
-    ("beats", "LOAD, STORE: beats; STREAM: 0 (per strip, in the table)"),
+    ("beats", "LOAD, STORE: beats; STREAM: 0 (per strip, in the table); PASS: array beats under a beat of scales"),
     ("bytes", "bytes of operands that are not padding; SEND, CROSS: bytes of a row"),
     ("traffic", "STREAM, LOAD, STORE: kind of traffic"),
     # element loops of vector operations

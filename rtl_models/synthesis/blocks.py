@@ -28,7 +28,7 @@ from rtl_models.core.lane import (
 )
 from rtl_models.core.mac_tree import tree_params
 from rtl_models.synthesis.block import SNAKE_GHZ, STRATUM_GHZ, Block, Make, fp32_bits, nothing
-from rtl_models.synthesis.compute_blocks import arithmetic_of, engine_of, pe_of, plain_pe
+from rtl_models.synthesis.compute_blocks import arithmetic_of, decoder_of, engine_of, pe_of, plain_pe
 from rtl_models.synthesis.control_blocks import (
     array_controller,
     bank_sequencer,
@@ -133,6 +133,7 @@ def blocks() -> tuple[Block, ...]:
         *(pe_of("fp16", stages) for stages in (0, 1, 2)),
         *(pe_of("int8", stages) for stages in (0, 1)),
         plain_pe(),
+        *(decoder_of(stages) for stages in (0, 1)),
         *(
             arithmetic_of(
                 "fp16_multiplier", "FP16 multiplier with an FP32 product", fp16_multiply, 16, stages, STRATUM_GHZ

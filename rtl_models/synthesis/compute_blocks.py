@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pyrtl
 
 from nmpsim.spec import load_chip
+from rtl_models.core.decoder import FP8, INT4, INT8, decoder_block
 from rtl_models.core.floats import delayed, held
 from rtl_models.core.fp16 import fp16_multiply
 from rtl_models.core.fp32 import fp32_add
@@ -145,6 +146,35 @@ def plain_pe() -> Block:
         build=_plain_pe,
         GHz=SNAKE_GHZ,
         operations={"OS": _plain_sums, "idle": nothing},
+    )
+
+
+def _codes(form: int) -> Make:
+    """New codes of one format in every cycle, part after part, a new scale for every 128."""
+
+    def inputs(generator: random.Random) -> Iterator[Mapping[str, int]]:
+        k = 0
+        while True:
+            beat = {"whole": fp16_bits(generator), "octets": int8_bits(generator) | int8_bits(generator) << 8}
+            beat["nibbles"] = generator.getrandbits(16)
+            for part in range((1, 2, 2, 4)[form]):
+                scale = {"load_scale": int(k % 128 == 0), "scale": fp16_bits(generator) if k % 128 == 0 else 0}
+                yield {**beat, **scale, "part": part, "form": form}
+                k += 1
+
+    return inputs
+
+
+def decoder_of(stages: int) -> Block:
+    """Return a column of the decoder of narrow weights with so many registers within."""
+    return Block(
+        name=f"decoder_{stages}",
+        what="column of the decoder of a strip: FP8, INT8 or INT4 to FP16, times a scale; operation: one element",
+        build=lambda: decoder_block(stages),
+        GHz=SNAKE_GHZ,
+        operations={"fp8": _codes(FP8), "int8": _codes(INT8), "int4": _codes(INT4), "idle": nothing},
+        stages=stages,
+        family="decoder",
     )
 
 

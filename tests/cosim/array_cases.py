@@ -45,6 +45,7 @@ class Build:
             SNAKE,
             1,
             clock__core_GHz=1.0,
+            clock__link_GHz=1.0,
             port__fifo_bytes=2**20,
             dram__banks_per_channel=strips,
             dram__column_bytes=2 * side,

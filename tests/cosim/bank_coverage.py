@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from nmpsim.dram.native import REASONS
 from nmpsim.spec.params import ACT, COMMANDS, RD, REF, WR
 from rtl_models.verilog import Size, size_of
 from tests.cosim.bank_kernel import BankCase, KernelBank, Recording, draw_case
+from tests.cosim.coverage import Coverage
 from tests.cosim.replay import PyrtlRun, Replay
 from tests.cosim.verilog import run_verilog
 
@@ -64,25 +64,11 @@ def state_of(registers: dict[str, int]) -> str:
     return "closing" if registers.get("closing") else "kept"
 
 
-class Coverage:
-    """Counts of reached points over any number of replays."""
+class BankCoverage(Coverage):
+    """Counts over replays of a bank."""
 
     def __init__(self) -> None:
-        self.states: Counter[str] = Counter()
-        self.rules: Counter[str] = Counter()
-
-    def missing(self) -> list[str]:
-        """Points never reached."""
-        return [name for name in STATES if not self.states[name]] + [name for name in RULES if not self.rules[name]]
-
-    def unexpected(self) -> list[str]:
-        """States reached that cannot be, and rules without a name."""
-        return sorted((set(self.states) - set(STATES)) | (set(self.rules) - set(RULES)))
-
-    def report(self) -> str:
-        """One line per point."""
-        points = [(name, self.states[name]) for name in STATES] + [(name, self.rules[name]) for name in RULES]
-        return "\n".join(f"{count:8}  {name}" for name, count in points)
+        super().__init__(STATES, RULES)
 
     def add(self, case: BankCase, cycle_bits: int, inputs, outputs, registers) -> None:
         """Count one cycle of a bank, from what stands at its pins and in its registers."""
@@ -222,7 +208,7 @@ def measure(banks: int, cycles: int) -> str:
     return "\n".join([coverage.report(), *lines])
 
 
-def replay_all(recordings: list[Recording], replays: list[Replay]) -> Coverage:
+def replay_all(recordings: list[Recording], replays: list[Replay]) -> BankCoverage:
     """Replay in PyRTL and count what is reached.
 
     Raises
@@ -230,7 +216,7 @@ def replay_all(recordings: list[Recording], replays: list[Replay]) -> Coverage:
     AssertionError
         With the first difference to the kernel.
     """
-    coverage = Coverage()
+    coverage = BankCoverage()
     for recording, replay in zip(recordings, replays, strict=True):
         run = PyrtlRun(replay)
         cycle_bits = replay.input_fields.get("cycle", (0, 0))[1]

@@ -29,8 +29,8 @@ from nmpsim.program.isa import (
     MOVE,
     OS,
     SEND,
-    SEND_CCW,
-    SEND_CW,
+    SEND_0,
+    SEND_1,
     SPLIT_N,
     STORE,
     STREAM,
@@ -121,7 +121,7 @@ class Work:
 
     def send(self) -> None:
         """A SEND."""
-        unit = int(self.rng.choice([SEND_CW, SEND_CCW]))
+        unit = int(self.rng.choice([SEND_0, SEND_1]))
         size = int(self.rng.integers(1, 60))
         fields = {"m": int(self.rng.integers(1, 4)), "bytes": size, "a_ld": size + 3, "signal": FROM}
         self.add(instruction(unit, SEND, a=self.address(), b=self.address(), **fields))

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from rtl_models.noc.router import RouterParams, router
 from rtl_models.verilog import size_of
+from tests.cosim.coverage import Coverage
 from tests.cosim.replay import PyrtlRun, Replay
 from tests.cosim.router_kernel import LoneRouter, Recording, mesh_routers
 from tests.cosim.router_model import ACTIVE, IDLE, ROUTING, VC_ALLOC, Matching, RouterModel, Step, given, pins, tail_of
@@ -67,25 +67,11 @@ RULES = (
 """Things that happen for a reason of their own; each must have happened somewhere."""
 
 
-class Coverage:
-    """Counts of reached points over any number of replays."""
+class RouterCoverage(Coverage):
+    """Counts over replays of a router."""
 
     def __init__(self) -> None:
-        self.states: Counter[str] = Counter()
-        self.rules: Counter[str] = Counter()
-
-    def missing(self) -> list[str]:
-        """Points never reached."""
-        return [name for name in STATES if not self.states[name]] + [name for name in RULES if not self.rules[name]]
-
-    def unexpected(self) -> list[str]:
-        """States reached that cannot be, and rules without a name."""
-        return sorted((set(self.states) - set(STATES)) | (set(self.rules) - set(RULES)))
-
-    def report(self) -> str:
-        """One line per point."""
-        points = [(name, self.states[name]) for name in STATES] + [(name, self.rules[name]) for name in RULES]
-        return "\n".join(f"{count:8}  {name}" for name, count in points)
+        super().__init__(STATES, RULES)
 
     def add(self, params: RouterParams, done: Step, before: Step | None) -> None:
         """Count one cycle of a router."""
@@ -224,7 +210,7 @@ def replay_model(recording: Recording) -> str:
     return ""
 
 
-def replay_all(recordings: list[Recording], replays: list[Replay]) -> Coverage:
+def replay_all(recordings: list[Recording], replays: list[Replay]) -> RouterCoverage:
     """Replay in PyRTL beside the model, and count what is reached.
 
     Raises
@@ -232,7 +218,7 @@ def replay_all(recordings: list[Recording], replays: list[Replay]) -> Coverage:
     AssertionError
         With the first difference of outputs from the kernel, or of registers from the model.
     """
-    coverage = Coverage()
+    coverage = RouterCoverage()
     for recording, replay in zip(recordings, replays, strict=True):
         params, run, model, before = recording.params, PyrtlRun(replay), RouterModel(recording.params), None
         for cycle, inputs in enumerate(recording.inputs):

@@ -23,8 +23,8 @@ push = getattr(link_fifo.push, "py_func", link_fifo.push)
 
 
 def core_params(kind=SNAKE, **changes) -> MachineParams:
-    """A small chip of one PU whose three clocks are one, with fields of CoreParams changed."""
-    chip = small_chip(kind, 1, clock__core_GHz=1.0, port__fifo_bytes=2**16)
+    """A small chip of one PU whose clocks are one, with fields of CoreParams changed."""
+    chip = small_chip(kind, 1, clock__core_GHz=1.0, clock__link_GHz=1.0, port__fifo_bytes=2**16)
     params = resolve(chip)
     return replace(params, core=params.core._replace(**changes))
 

@@ -6,13 +6,13 @@ import pytest
 
 from nmpsim.core.core import settle_core
 from nmpsim.core.state import REASONS
-from nmpsim.program.isa import ARRAY, FROM, MOVE, OS, SEND, SEND_CCW, SEND_CW, SPLIT_K, STREAM, TREE, UNITS, VECTOR, WS
+from nmpsim.program.isa import ARRAY, FROM, MOVE, OS, SEND, SEND_0, SEND_1, SPLIT_K, STREAM, TREE, UNITS, VECTOR, WS
 from tests.builders import STRATUM
 from tests.conformance_kits.unit import Unit, UnitKit
 from tests.unit.core.bench import CoreBench, core_params, elements, instruction, product
 
 OUTSIDE = FROM
-"""Semaphore of messages from PU 0 clockwise."""
+"""Semaphore of messages from PU 0 by port 0."""
 
 
 class CoreUnit(Unit):
@@ -59,7 +59,7 @@ class CoreUnit(Unit):
         return b"".join(part.tobytes() for part in parts)
 
     def accounted(self, now):
-        settle_core(0, now, self.cores)
+        settle_core(0, now, self.bench.params.core_period, self.cores)
         row = UNITS if self.unit == ARRAY else self.unit
         return int(self.cores.stall[0, row].sum())
 
@@ -91,7 +91,7 @@ class TestDataMover(UnitKit):
 
 
 class TestSendUnitClockwise(UnitKit):
-    unit, direction = SEND_CW, 0
+    unit, direction = SEND_0, 0
 
     def make_unit(self, waits):
         fields = {"m": 2, "bytes": 40, "a_ld": 64, "imm": self.direction, "signal": FROM + 1}
@@ -100,7 +100,7 @@ class TestSendUnitClockwise(UnitKit):
 
 
 class TestSendUnitCounterClockwise(TestSendUnitClockwise):
-    unit, direction = SEND_CCW, 1
+    unit, direction = SEND_1, 1
 
 
 class Sleeper(CoreUnit):

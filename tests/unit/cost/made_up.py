@@ -36,6 +36,7 @@ def table(**changes):
         block("slice_control", {"pass": 3.0, "idle": 2.0}, area=600.0),
         block("lane_group", LANE, area=6000.0),
         block("links", {"random": 0.5}, area=64.0),
+        block("decoder_0", {"fp8": 0.5, "int8": 0.75, "int4": 0.25, "idle": 0.125}, "decoder", area=60.0),
         block("skew_register", {"random": 0.25, "idle": 0.125}, area=64.0),
         block("bank_sequencer", {"stream": 0.5, "idle": 0.25}, area=120.0),
     ]

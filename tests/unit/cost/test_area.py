@@ -71,7 +71,10 @@ def test_what_is_shown_beside_the_sum_is_not_in_it():
     area = die_area(SNAKE, table())
     lines, fewer = part(area, "weight lines (WS)"), part(area, "weight lines, staggered")
     assert lines.mm2 > fewer.mm2 > 0
-    assert area.mm2 == pytest.approx(sum(one.mm2 for one in area.parts) - lines.mm2 - fewer.mm2)
+    assert area.mm2 == pytest.approx(sum(one.mm2 for one in area.parts if one.counted))
+    every = sum(one.mm2 for one in area.parts)
+    assert area.mm2 == pytest.approx(every - lines.mm2 - fewer.mm2 - area.decoder_mm2)
+    assert area.decoder_mm2 == pytest.approx(32768 * 60e-6 / 0.6)
 
 
 @pytest.mark.parametrize("chip", ["snake", "stratum"])

@@ -65,6 +65,21 @@ def test_a_small_step_worked_out_by_hand():
     assert "psum" not in found
 
 
+@pytest.mark.parametrize(("code", "name", "pJ"), [(1, "fp8", 0.5), (2, "int8", 0.75), (3, "int4", 0.25)])
+def test_elements_of_narrow_weights_take_the_energy_of_the_decoder_and_its_static_power(code, name, pJ):
+    plain, narrow = (
+        program(instruction(op=PASS, flow=0, group=16, split=0, m=2, n=128, k=100, imm=b)) for b in (0, code)
+    )
+    counts = dict.fromkeys(("ACT", "RD", "WR", "REFpb", "flit_hops", "flits", "instructions"), 1)
+    stalls = {"array": {"busy": 100}, "bank": {"transfer": 1}}
+    one, two = (step_energy(SNAKE, steps, counts, stalls, 1e-6, table()) for steps in (plain, narrow))
+    assert "decoder" not in one
+    assert two.pop("decoder") == pytest.approx(128 * 100 * pJ * 1e-12)
+    assert two.pop("static") - one.pop("static") == pytest.approx(0.061 * die_area(SNAKE, table()).decoder_mm2 * 1e-6)
+    assert two == one
+    assert count_work(narrow, SNAKE).decoded == {name: 12800}
+
+
 def test_twice_the_energy_of_a_mac_is_twice_the_energy_of_all_macs_and_of_nothing_else():
     dearer = table(pe_fp16_0=block("pe_fp16_0", {"OS": 4.0, "WS": 6.0, "idle": 0.25}, "pe_fp16"))
     steps = program(instruction(op=PASS, flow=0, group=16, split=0, m=2, n=128, k=100))

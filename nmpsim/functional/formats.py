@@ -1,0 +1,200 @@
+"""Narrow numbers: from codes to the FP16 that a PE gets, and from FP16 to the codes of the KV cache.
+
+E4M3: sign, four bits of exponent (bias 7), three of fraction; exponent field 0 is subnormal (steps of 2^-9), the code
+with all ones is not a number, there is no infinity.  Every number of it is a number of FP16.  INT8 and INT4 are two's
+complement; -128 and -8 are read as they stand and never written.  Elements of 4 bits lie two in a byte, the first one
+in the low half.
+
+The decoder multiplies code and scale exactly and rounds once, to nearest even, to FP16.
+
+Source
+------
+OCP 8-bit Floating Point Specification (OFP8) 1.0, section 5.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.functional.memory import FP16, FP32
+from nmpsim.program.isa import B_FP8, B_FP16, B_INT4, B_INT8, EXPANSION
+
+LARGEST_FP8 = 448.0
+"""Largest number of E4M3."""
+
+LARGEST_INT8 = 127
+"""Largest code of INT8 that is written; its negative is the smallest."""
+
+NAN_FP8 = 0x7F
+"""Code of what is not a number; also with the sign."""
+
+
+def _fp8_values() -> NDArray[np.float16]:
+    codes = np.arange(256)
+    sign, exponent, fraction = np.where(codes & 0x80, -1.0, 1.0), codes >> 3 & 0xF, codes & 7
+    normal = (8 + fraction) * 2.0 ** (exponent - 10.0)
+    values: NDArray[np.float16] = (sign * np.where(exponent == 0, fraction * 2.0**-9, normal)).astype(FP16)
+    values[codes & NAN_FP8 == NAN_FP8] = np.nan
+    values.view(np.uint16)[0xFF] = 0xFFFF  # what was never written stays told apart
+    return values
+
+
+FP8_VALUES = _fp8_values()
+"""Number of every code of E4M3; shape (256,)."""
+
+
+def numbers_of(codes: NDArray[np.uint8], code: int) -> NDArray[np.float16]:
+    """Return the numbers that bytes stand for, exact; the last axis is twice as long for INT4.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8
+        Bytes.
+    code : int
+        ``B_FP8``, ``B_INT8`` or ``B_INT4``; ``B_FP16``: two bytes an element.
+    """
+    raw = np.ascontiguousarray(codes)
+    if code == B_FP16:
+        return raw.view(FP16)
+    if code == B_FP8:
+        found: NDArray[np.float16] = FP8_VALUES[raw]
+        return found
+    if code == B_INT8:
+        return raw.view(np.int8).astype(FP16)
+    assert code == B_INT4
+    both = np.stack([raw << 4, raw & 0xF0], axis=-1).view(np.int8) >> 4
+    return both.reshape(*raw.shape[:-1], 2 * raw.shape[-1]).astype(FP16)
+
+
+def codes_of(numbers: NDArray[Any], code: int) -> NDArray[np.uint8]:
+    """Return the bytes of numbers of a format; what is not a number becomes all ones.
+
+    Parameters
+    ----------
+    numbers : ndarray
+        Numbers of the format (`rounded`), or not a number.
+    code : int
+        As for `numbers_of`.
+    """
+    values = np.ascontiguousarray(numbers, FP16)
+    if code == B_FP16:
+        return values.view(np.uint8)
+    if code == B_FP8:
+        size = abs(values.astype(np.float64))
+        places = np.searchsorted(FP8_VALUES[:NAN_FP8].astype(np.float64), np.nan_to_num(size, nan=0.0))
+        found = (places + np.where(np.signbit(values), 0x80, 0)).astype(np.uint8)
+        found[np.isnan(values)] = 0xFF
+        return found
+    whole = np.where(np.isnan(values), -1, np.nan_to_num(values.astype(np.float64))).astype(np.int8)
+    if code == B_INT8:
+        return whole.view(np.uint8)
+    assert code == B_INT4
+    halves = whole.view(np.uint8).reshape(*whole.shape[:-1], whole.shape[-1] // 2, 2) & 0xF
+    packed: NDArray[np.uint8] = (halves[..., 0] | halves[..., 1] << 4).astype(np.uint8)
+    return packed
+
+
+def rounded(values: NDArray[Any], code: int, step: float = 1.0) -> NDArray[np.float16]:
+    """Return the nearest numbers of a format, ties to even; beyond the largest, the largest.
+
+    Parameters
+    ----------
+    values : ndarray
+    code : int
+        ``B_FP16``, ``B_FP8`` or ``B_INT8``.
+    step : float
+        Value of one step of INT8; a power of two.
+    """
+    exact = values.astype(np.float64)
+    if code == B_FP16:
+        return exact.astype(FP16)
+    if code == B_INT8:
+        return (np.clip(np.rint(exact / step), -LARGEST_INT8, LARGEST_INT8) * step).astype(FP16)
+    assert code == B_FP8
+    _, exponent = np.frexp(np.nan_to_num(exact))
+    spacing = 2.0 ** np.maximum(exponent - 4.0, -9.0)
+    found: NDArray[np.float16] = np.clip(np.rint(exact / spacing) * spacing, -LARGEST_FP8, LARGEST_FP8).astype(FP16)
+    return found
+
+
+def scaled(codes: NDArray[Any], scales: NDArray[Any]) -> NDArray[np.float16]:
+    """Return codes times scales, exact in FP32, rounded to FP16."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product: NDArray[np.float16] = (codes.astype(FP32) * scales.astype(FP32)).astype(FP16)
+    return product
+
+
+def spread_scales(scales: NDArray[Any], rows: int, columns: int, group: tuple[int, int]) -> NDArray[np.float16]:
+    """Return a scale for every element of a matrix (rows, columns) from one per block of `group` elements."""
+    k, n = group
+    wide: NDArray[np.float16] = np.repeat(np.repeat(scales, k, axis=0)[:rows], n, axis=1)[:, :columns].astype(FP16)
+    return wide
+
+
+def pack(beats: NDArray[np.uint8], scales: NDArray[np.uint8], code: int, run: int) -> NDArray[np.uint8]:
+    """Return the DRAM beats of consecutive array beats of a strip (`nmpsim.program.packing`).
+
+    Parameters
+    ----------
+    beats : ndarray of uint8, shape (array beat, byte)
+        Codes.
+    scales : ndarray of uint8, shape (run, column_bytes)
+        Beats of scales, one for every run; none without scales.
+    code, run : int
+        As in the PASS.
+    """
+    e = EXPANSION[code]
+    size = beats.shape[1] * e
+    parts = []
+    for number, first in enumerate(range(0, len(beats), run or max(len(beats), 1))):
+        if run:
+            parts.append(scales[number : number + 1])
+        part = beats[first : first + run] if run else beats
+        whole = np.zeros((-(-len(part) // e) * e, beats.shape[1]), np.uint8)
+        whole[: len(part)] = part
+        parts.append(whole.reshape(-1, size))
+    return np.concatenate(parts) if parts else np.zeros((0, size), np.uint8)
+
+
+def unpack(raw: NDArray[np.uint8], count: int, code: int, run: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+    """Return codes and scales from the DRAM beats of a strip: what `pack` packed.
+
+    Parameters
+    ----------
+    raw : ndarray of uint8, shape (DRAM beat, column_bytes)
+    count : int
+        Array beats in them.
+    code, run : int
+        As in the PASS.
+
+    Returns
+    -------
+    codes : ndarray of uint8, shape (count, byte)
+    scales : ndarray of float16, shape (run, column_bytes / 2)
+        None of them without scales.
+    """
+    e = EXPANSION[code]
+    size = raw.shape[1] // e
+    if not run:
+        return raw.reshape(-1, size)[:count], np.zeros((0, raw.shape[1] // 2), FP16)
+    codes, scales, at = [np.zeros((0, size), np.uint8)], [np.zeros((0, raw.shape[1] // 2), FP16)], 0
+    for first in range(0, count, run):
+        own = min(run, count - first)
+        held = -(-own // e)
+        scales.append(np.ascontiguousarray(raw[at : at + 1]).view(FP16))
+        codes.append(raw[at + 1 : at + 1 + held].reshape(-1, size)[:own])
+        at += 1 + held
+    return np.concatenate(codes), np.concatenate(scales)
+
+
+def fp32_of(tables: NDArray[np.int64], place: int) -> NDArray[np.float32]:
+    """Return the FP32 number whose bits stand in the integers of a program, 1 if `place` is negative; shape (1,)."""
+    return tables[place : place + 1].astype(np.uint32).view(FP32) if place >= 0 else np.ones(1, FP32)
+
+
+def quantised(x: NDArray[np.float16], step: NDArray[np.float32], code: int) -> NDArray[np.uint8]:
+    """Return numbers as codes of the cache; a step is a power of two, so that the division is exact."""
+    return codes_of(rounded(x, code, float(step[0])).astype(FP32) / step, code)
