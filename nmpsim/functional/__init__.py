@@ -10,6 +10,7 @@ from nmpsim.functional.delivery_check import check_delivery
 from nmpsim.functional.divergence import first_difference
 from nmpsim.functional.image import build_dram, written_pieces
 from nmpsim.functional.interpreter import FunctionalResult, pairs, run
+from nmpsim.functional.narrow import check_cache, narrow_tensors
 from nmpsim.functional.outcome import machine_step
 from nmpsim.functional.propagation import compare_step, step_bounds
 from nmpsim.functional.records import Execution
@@ -22,11 +23,13 @@ __all__ = [
     "FunctionalResult",
     "OperatorCheck",
     "build_dram",
+    "check_cache",
     "check_delivery",
     "check_operators",
     "compare_step",
     "first_difference",
     "machine_step",
+    "narrow_tensors",
     "pairs",
     "random_tensors",
     "reference_step",

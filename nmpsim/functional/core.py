@@ -17,16 +17,18 @@ from types import SimpleNamespace
 import numpy as np
 
 from nmpsim.functional import operations
+from nmpsim.functional.formats import fp32_of
 from nmpsim.functional.memory import FP16, FP32, Buffer, Dram, illegal, poisoned
 from nmpsim.functional.operations import Arrays, Write
 from nmpsim.functional.product import delivery, multiply, plane_count, rebuild
-from nmpsim.functional.records import DIRECTION_NAMES, ActivePass, Chunk, Execution, Message, Move
+from nmpsim.functional.records import PORT_NAMES, ActivePass, Chunk, Execution, Message, Move
 from nmpsim.program.beats import Tile, legal
 from nmpsim.program.isa import (
     ARRAY,
     COPY_IN,
     COPY_OUT,
     CROSS,
+    EXPANSION,
     FIELDS,
     FLOW_NAMES,
     IS,
@@ -35,8 +37,8 @@ from nmpsim.program.isa import (
     OS,
     PASS,
     SEND,
-    SEND_CCW,
-    SEND_CW,
+    SEND_0,
+    SEND_1,
     SPLIT_NAMES,
     STORE,
     STREAM,
@@ -51,6 +53,7 @@ from nmpsim.program.isa import (
     semaphores,
     shared,
 )
+from nmpsim.program.packing import stored_beats
 from nmpsim.program.program import Program
 from nmpsim.program.spaces import Space, spaces_of
 from nmpsim.spec.params import MAC_TREE, MachineParams
@@ -165,11 +168,14 @@ class Core:
         if ins.flow in (OS, IS) and ins.m > ins.group * core.strip_rows:
             allowed = f"m up to {ins.group * core.strip_rows} rows of a group"
             raise illegal(where, f"m = {ins.m}", allowed, "use taller groups or more passes")
+        if not 0 <= ins.imm < len(EXPANSION) or ins.beats < 0:
+            raise illegal(where, f"format {ins.imm}, runs of {ins.beats}", "a format of B", "correct imm or beats")
         tile = Tile(ins.flow, ins.group, ins.split, ins.contiguous, ins.n, ins.k, 0, ((0, ins.n),))
+        tile = tile.coded(ins.imm, ins.beats)
         planes = plane_count(tile, core)
         if max(1, ins.planes) != planes:
             raise illegal(where, f"{ins.planes} planes", f"{planes} planes", "correct planes")
-        left = [len(delivery(tile, core, strip)) for strip in range(core.strips)]
+        left = [stored_beats(len(delivery(tile, core, strip)), tile.code, tile.run) for strip in range(core.strips)]
         return ActivePass(index, ins, tile, [[] for _ in left], left)
 
     def _multiply(self, current: ActivePass) -> None:
@@ -179,7 +185,8 @@ class Core:
         self._inside(ins.out, self.spaces.output)
         none = np.zeros((0, 2 * core.columns), np.uint8)
         a = self.buffer.read(ins.a, ins.m, ins.k, ins.a_ld, FP16)
-        b = rebuild(current.tile, core, [np.concatenate([none, *parts]) for parts in current.got])
+        step = float(fp32_of(self.program.tables, ins.table)[0])
+        b = rebuild(current.tile, core, [np.concatenate([none, *parts]) for parts in current.got], step)
         inputs: Arrays = {"a": a, "b": b}
         self._refuse_poison(inputs)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -270,7 +277,12 @@ class Core:
                 move.left = ins.beats
                 self.fifos[ins.bank].append(Chunk(beats, ins.out, move))
             else:
-                beats = self.buffer.read(ins.a, ins.beats, p.column_bytes, p.column_bytes, np.dtype(np.uint8))
+                beats = self.dram.read(self.pu, ins.bank, ins.row, ins.column, ins.beats, where)
+                size = ins.n or p.column_bytes  # a narrow element row is written under the mask of a beat
+                if not 0 <= ins.imm <= p.column_bytes - size:
+                    raise illegal(where, f"bytes {ins.imm}..{ins.imm + size} of a beat", "bytes within", "correct imm")
+                part = self.buffer.read(ins.a, ins.beats, size, size, np.dtype(np.uint8))
+                beats[:, ins.imm : ins.imm + size] = part
                 self.dram.write(self.pu, ins.bank, ins.row, ins.column, beats, where)
         self.moves.append(move)
         self._retire()
@@ -304,9 +316,9 @@ class Core:
         if index < 0:
             return None
         ins, where = self.stream[index], self.where(index)
-        if ins.imm != unit - SEND_CW:
+        if ins.imm != unit - SEND_0:
             got = f"direction {ins.imm} in the queue of {UNIT_NAMES[unit]}"
-            raise illegal(where, got, f"direction {unit - SEND_CW}", "correct unit or imm")
+            raise illegal(where, got, f"direction {unit - SEND_0}", "correct unit or imm")
         own, last = arrival(self.pu, ins.imm), semaphores(self.params.pus) - 1
         if ins.signal != own and not shared(self.params.pus, 0) <= ins.signal <= last:
             allowed = f"{own} or a shared one, {shared(self.params.pus, 0)}..{last}"
@@ -319,7 +331,7 @@ class Core:
 
     def receive(self, message: Message) -> None:
         """Land a message in the buffer and count it."""
-        way = DIRECTION_NAMES[message.direction]
+        way = PORT_NAMES[message.direction]
         self.buffer.where = f"PU {self.pu}, message from PU {message.source} {way}"
         self.buffer.write(message.address, message.rows, message.ld)
         self.semaphores[message.signal] += 1
@@ -382,7 +394,7 @@ def _units_of(op: int) -> tuple[int, ...]:
         STREAM: (MOVE,),
         LOAD: (MOVE,),
         STORE: (MOVE,),
-        SEND: (SEND_CW, SEND_CCW),
+        SEND: (SEND_0, SEND_1),
         CROSS: (COPY_IN, COPY_OUT),
     }
     return table[op]

@@ -43,15 +43,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, WorkloadError
+from nmpsim.functional.formats import codes_of, numbers_of, pack
 from nmpsim.functional.memory import FP16, FP32, POISON, Dram, illegal
 from nmpsim.functional.product import delivery
 from nmpsim.program.beats import Tile
-from nmpsim.program.isa import N_CONTIGUOUS
+from nmpsim.program.isa import B_INT8, EXPANSION, N_CONTIGUOUS
 from nmpsim.program.program import BeatImage, Program, StreamImage
 from nmpsim.spec.params import CoreParams, DramParams, MachineParams
+from nmpsim.workload import KV_STEP
 
 Tensors = Mapping[str, NDArray[np.floating]]
 """Arrays by name."""
+
+CODES, SCALES = "#codes", "#scales"
+"""What follows the name of a tensor of narrow weights: its codes as numbers, and its scales (FP16), one for every block
+of elements that share it.  The tensor itself holds what the decoder makes of them."""
 
 
 def build_dram(program: Program, params: MachineParams, tensors: Tensors) -> Dram:
@@ -78,7 +84,8 @@ def build_dram(program: Program, params: MachineParams, tensors: Tensors) -> Dra
     IllegalScheduleError
         If an image lies outside a bank or a tensor, or two images want different bytes at one place.
     """
-    missing = sorted({image.tensor for image in program.images if image.tensor not in tensors})
+    wanted = {name for image in program.images for name in _names(image)}
+    missing = sorted(name for name in wanted if name not in tensors)
     if missing:
         todo = "add the arrays, named as in the images of the program"
         faults = [Fault(f"tensor {name}", "none", "an array", todo) for name in missing]
@@ -89,7 +96,7 @@ def build_dram(program: Program, params: MachineParams, tensors: Tensors) -> Dra
         where = f"image of {image.tensor}"
         if isinstance(image, StreamImage):
             for strip in range(params.core.strips):
-                beats = stream_beats(image, tensors[image.tensor], params.core, strip, where)
+                beats = stream_beats(image, tensors, params.core, strip, where)
                 _place(dram, placed, (image.pu, strip, image.row, 0), beats, where)
         elif not image.written:
             _check_row(image, params.dram, where)
@@ -99,9 +106,18 @@ def build_dram(program: Program, params: MachineParams, tensors: Tensors) -> Dra
         if isinstance(image, BeatImage) and image.written:
             where = f"image of {image.tensor}"
             _check_row(image, params.dram, where)
-            blank = np.full((image.beats, params.dram.column_bytes), POISON, np.uint8)
-            dram.write(image.pu, image.bank, image.row, image.column, blank, where)
+            size = params.dram.column_bytes // EXPANSION[image.code]
+            beats = dram.read(image.pu, image.bank, image.row, image.column, image.beats, where)
+            beats[:, image.byte : image.byte + size] = POISON
+            dram.write(image.pu, image.bank, image.row, image.column, beats, where)
     return dram
+
+
+def _names(image: StreamImage | BeatImage) -> tuple[str, ...]:
+    """Tensors that an image is made of."""
+    if isinstance(image, StreamImage) and any(tile.run for tile in image.tiles):
+        return image.tensor, image.tensor + CODES, image.tensor + SCALES
+    return (image.tensor,)
 
 
 def operand(tile: Tile, name: str, tensor: NDArray[np.floating], where: str) -> NDArray[np.float16]:
@@ -144,21 +160,46 @@ def is_transposed(name: str) -> bool:
     return ".k." in name
 
 
-def stream_beats(
-    image: StreamImage, tensor: NDArray[np.floating], core: CoreParams, strip: int, where: str
-) -> NDArray[np.uint8]:
-    """Beats of one strip for all tiles of a stream, in order; shape (beat, 2 * columns)."""
+def stream_beats(image: StreamImage, tensors: Tensors, core: CoreParams, strip: int, where: str) -> NDArray[np.uint8]:
+    """Beats of one strip for all tiles of a stream, in order; shape (DRAM beat, 2 * columns)."""
     parts = [np.zeros((0, 2 * core.columns), np.uint8)]
     for tile in image.tiles:
-        matrix = operand(tile, image.tensor, tensor, where)
-        lines = matrix if tile.contiguous == N_CONTIGUOUS else matrix.T
-        blocks = -(-lines.shape[1] // core.columns)
-        whole = np.zeros((lines.shape[0], blocks * core.columns), FP16)
-        whole[:, : lines.shape[1]] = lines
+        name = image.tensor + (CODES if tile.run else "")
+        matrix = operand(tile, image.tensor, tensors[name], where)
         order = delivery(tile, core, strip)
-        chosen = whole.reshape(-1, blocks, core.columns)[order[:, 0], order[:, 1]]
-        parts.append(np.ascontiguousarray(chosen).view(np.uint8).reshape(-1, 2 * core.columns))
+        if tile.code == B_INT8 and not tile.run:
+            matrix = (matrix.astype(FP32) / np.float32(KV_STEP)).astype(FP16)
+        codes = codes_of(_blocks(tile, core, matrix)[order[:, 0], order[:, 1]], tile.code)
+        scales = _scale_beats(tile, core, order, tensors[image.tensor + SCALES]) if tile.run else codes[:0]
+        parts.append(pack(codes, scales, tile.code, tile.run))
     return np.concatenate(parts)
+
+
+def _blocks(tile: Tile, core: CoreParams, matrix: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Cut a matrix (k, n) into array beats, padded with zeros; shape (index, block, columns)."""
+    lines = matrix if tile.contiguous == N_CONTIGUOUS else matrix.T
+    blocks = -(-lines.shape[1] // core.columns)
+    whole = np.zeros((lines.shape[0], blocks * core.columns), FP16)
+    whole[:, : lines.shape[1]] = lines
+    return whole.reshape(-1, blocks, core.columns)
+
+
+def _scale_beats(
+    tile: Tile, core: CoreParams, order: NDArray[np.int64], scales: NDArray[np.floating]
+) -> NDArray[np.uint8]:
+    """Beats of scales of one strip, one for every run; shape (run, 2 * columns)."""
+    rows, columns = tile.k_rows(), tile.n_columns()
+    each = scales[np.ix_(rows // tile.scaled[0], columns // tile.scaled[1])].astype(FP16)
+    blocks = _blocks(tile, core, each)[order[:, 0], order[:, 1]]
+    if tile.contiguous == N_CONTIGUOUS:
+        return np.ascontiguousarray(blocks[:: tile.run]).view(np.uint8)
+    groups = core.columns // tile.run
+    single = blocks[:, :: core.columns // groups].reshape(-1)  # the first of every group of k
+    beats = np.zeros((-(-len(blocks) // tile.run), core.columns), FP16)
+    for number, first in enumerate(range(0, len(single), tile.run * groups)):
+        part = single[first : first + tile.run * groups]
+        beats[number, : len(part)] = part
+    return beats.view(np.uint8)
 
 
 def piece_beats(image: BeatImage, tensor: NDArray[np.floating], dram: DramParams, where: str) -> NDArray[np.uint8]:
@@ -203,6 +244,12 @@ def written_pieces(program: Program, dram: Dram) -> list[tuple[BeatImage, NDArra
     for image in program.images:
         if isinstance(image, BeatImage) and image.written:
             raw = dram.read(image.pu, image.bank, image.row, image.column, image.beats, f"image of {image.tensor}")
+            if image.code:
+                size = dram.params.column_bytes // EXPANSION[image.code]
+                numbers = numbers_of(raw[0, image.byte : image.byte + size], image.code)
+                step = KV_STEP if image.code == B_INT8 else 1.0
+                pieces.append((image, (numbers.astype(FP32) * np.float32(step)).astype(FP16)[: image.length]))
+                continue
             dtype = FP32 if image.fp32 else FP16
             pieces.append((image, raw.reshape(-1).view(dtype)[: image.length]))
     return pieces

@@ -23,7 +23,7 @@ from nmpsim.functional.image import Tensors, build_dram
 from nmpsim.functional.memory import FP16, FP32, INT32, Buffer, Dram, illegal, poisoned
 from nmpsim.functional.records import Execution, Message
 from nmpsim.functional.waiting import blocked, left_over
-from nmpsim.program.isa import COPY_IN, COPY_OUT, SEND_CCW, SEND_CW
+from nmpsim.program.isa import COPY_IN, COPY_OUT, SEND_0, SEND_1
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
 
@@ -135,7 +135,7 @@ class _Machine:
         self.agents: list[Callable[[], bool]] = []
         for core in self.cores:
             self.agents += [core.take_pass, self._vector(core), core.land_vector, core.take_move]
-            self.agents += [self._landing(core), self._sending(core, SEND_CW), self._sending(core, SEND_CCW)]
+            self.agents += [self._landing(core), self._sending(core, SEND_0), self._sending(core, SEND_1)]
             if params.core.separate:
                 for unit in (COPY_IN, COPY_OUT):
                     self.agents += [partial(core.take_copy, unit), partial(core.land_copy, unit)]

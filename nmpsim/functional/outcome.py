@@ -12,6 +12,7 @@ from nmpsim.functional.image import written_pieces
 from nmpsim.functional.interpreter import FunctionalResult, pairs
 from nmpsim.functional.operations import add_planes
 from nmpsim.program.isa import V_ARGMAX
+from nmpsim.program.program import BeatImage
 from nmpsim.workload import Model
 
 
@@ -37,6 +38,7 @@ def machine_step(
     -------
     dict of ndarray
         ``layerL.new_k``, ``layerL.new_v`` (B, G, columns) from the DRAM at the end,
+        ``layerL.cached_k``, ``layerL.cached_v`` instead if the cache is narrow,
         ``lm_head`` (B, V) from the operands of
         the argmax instructions, ``sampling`` (B,) from the buffer at the end.
 
@@ -47,14 +49,16 @@ def machine_step(
     """
     found: dict[str, NDArray[Any]] = {"sampling": pairs(result.results[tokens])[1]}
     times: dict[str, NDArray[np.int64]] = {}
+    narrow = any(isinstance(image, BeatImage) and image.code for image in result.program.images)
+    stem = "cached" if narrow else "new"
     for part, columns in (("k", model.key_dim), ("v", model.value_dim)):
         shape = (batch, model.kv_heads, columns)
         for layer in range(first_layer, first_layer + layers):
-            name = f"layer{layer}.new_{part}"
+            name = f"layer{layer}.{stem}_{part}"
             found[name], times[name] = np.zeros(shape, np.float16), np.zeros(shape, np.int64)
     for image, values in written_pieces(result.program, result.dram):
         _, number, part, b, g = image.tensor.split(".")
-        name, where = f"layer{number}.new_{part}", (int(b), int(g), slice(image.start, image.start + image.length))
+        name, where = f"layer{number}.{stem}_{part}", (int(b), int(g), slice(image.start, image.start + image.length))
         found[name][where] = values
         times[name][where] += 1
     logits, seen = np.zeros((batch, model.vocab)), np.zeros((batch, model.vocab), np.int64)

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, WorkloadError
 from nmpsim.functional.image import Tensors
-from nmpsim.functional.reference import Reals, Step, caches
+from nmpsim.functional.reference import Reals, Step, appended, caches
 from nmpsim.functional.tolerance import gamma
 from nmpsim.workload import ABSORBED, LAYER_NORM, PER_HEAD, RELU, SIGMOID, Model, Routing
 
@@ -297,13 +297,13 @@ class _Sequence:
         self, name: str, prefix: str, query_value: Reals, queries: Reals, new_keys: Reals, new_values: Reals
     ) -> Reals:
         """Carry errors of queries and new keys and values, shape (head, column, source), to the values."""
-        model, b = self.model, self.sequence
-        group = model.heads // model.kv_heads
+        model, b, group = self.model, self.sequence, self.model.heads // self.model.kv_heads
         for g in range(model.kv_heads):
             self.note_part(f"{name}.new_k", new_keys[g], g)
             self.note_part(f"{name}.new_v", new_values[g], g)
-        new = (self.reference[f"{name}.new_{part}"][b] for part in "kv")
-        keys, values = caches(model, self.tensors, prefix, b, *new)
+        keys, values = caches(model, self.tensors, prefix, b, *appended(self.reference, name, b))
+        if f"{name}.cached_k" in self.reference:  # both sides read the same numbers from the cache
+            new_keys, new_values = 0 * new_keys, 0 * new_values
         out = []
         for h in range(model.heads):
             g = h // group

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nmpsim.functional.operations import Arrays
 from nmpsim.program.beats import Tile
 
-DIRECTION_NAMES = ("clockwise", "counter-clockwise")
+PORT_NAMES = ("by port 0", "by port 1")
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def reference_step(
     routing: Routing | None = None,
     layers: int | None = None,
     first_layer: int = 0,
+    cached: Step | None = None,
 ) -> Step:
     """Compute a decode step.
 
@@ -91,6 +92,9 @@ def reference_step(
         Number of layers; all from ``first_layer`` on by default.
     first_layer : int
         First of them.
+    cached : dict of ndarray, optional
+        New keys and values as a narrow cache holds them, by name (``layerL.cached_k``, ``layerL.cached_v``): what the
+        machine under test has stored, since a rounding error may move them to the next number of the format.
 
     Returns
     -------
@@ -99,7 +103,7 @@ def reference_step(
     """
     depth = model.layers - first_layer if layers is None else layers
     assert len(tokens) == batch
-    step: Step = {"embedding": _half(_real(tensors["embedding"])[np.asarray(tokens, np.int64)])}
+    step: Step = dict(cached or {}) | {"embedding": _half(_real(tensors["embedding"])[np.asarray(tokens, np.int64)])}
     x = step["embedding"]
     if model.learned_positions:
         x = _half(_real(x) + _real(tensors["positions"])[context - 1 + OPT_POSITION_OFFSET])
@@ -137,6 +141,12 @@ def split_qkv(model: Model, qkv: NDArray[Any]) -> tuple[NDArray[Any], NDArray[An
         heads[:, model.heads : model.heads + model.kv_heads],
         heads[:, model.heads + model.kv_heads :],
     )
+
+
+def appended(step: Step, name: str, sequence: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """New keys and values of one sequence and layer, as the cache holds them; shapes (G, columns)."""
+    keys, values = (step.get(f"{name}.cached_{part}", step[f"{name}.new_{part}"])[sequence] for part in "kv")
+    return keys, values
 
 
 def caches(
@@ -228,17 +238,17 @@ def _cached(
 ) -> Reals:
     """Scores, softmax and values over the cache with the new keys and values in it; output (B, H value_dim)."""
     batch, group = len(queries), model.heads // model.kv_heads
+    step[f"{name}.new_k"], step[f"{name}.new_v"] = new
     score = np.zeros((batch, model.heads, context))
     out = np.zeros((batch, model.heads, model.value_dim))
     softmax = np.zeros((batch, model.heads, context), np.float16)
     for b in range(batch):
-        keys, values = caches(model, tensors, prefix, b, new[0][b], new[1][b])
+        keys, values = caches(model, tensors, prefix, b, *appended(step, name, b))
         for h in range(model.heads):
             score[b, h] = keys[h // group] @ _real(queries[b, h])
             softmax[b, h] = _half(np.exp((score[b, h] - score[b, h].max()) * model.score_scale))
             weights = _real(softmax[b, h])
             out[b, h] = weights @ values[h // group] / weights.sum()
-    step[f"{name}.new_k"], step[f"{name}.new_v"] = new
     step[f"{name}.score"], step[f"{name}.softmax"] = score, softmax
     step[f"{name}.value"] = _half(out.reshape(batch, -1))
     return _real(step[f"{name}.value"])

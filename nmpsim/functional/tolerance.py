@@ -26,12 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault
+from nmpsim.functional.formats import LARGEST_FP8, LARGEST_INT8, numbers_of
 from nmpsim.functional.interpreter import FunctionalResult
 from nmpsim.functional.operations import Arrays
 from nmpsim.functional.product import own_k, plane_count
 from nmpsim.functional.records import Execution
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import (
+    B_FP8,
     F_ALL,
     F_NORMALISE,
     F_OUT_FP32,
@@ -50,6 +52,7 @@ from nmpsim.program.isa import (
     V_MOMENTS,
     V_NORM,
     V_PICK,
+    V_QUANTISE,
     V_REDUCE,
     V_RELU,
     V_ROPE,
@@ -135,6 +138,8 @@ def deviation(execution: Execution, core: CoreParams) -> tuple[float, str]:
         elif ins.op in (V_ARGMAX, V_ARGMAX_MERGE):
             return _search(inputs, outputs), "values and indices"
         else:
+            if ins.op == V_QUANTISE:
+                outputs = {"out": _reals(numbers_of(outputs["out"], ins.imm)) * float(inputs["step"][0])}
             expected = _VECTOR[ins.op](ins, {name: _reals(values) for name, values in inputs.items()}, outputs)
     ratios = {name: _ratio(outputs[name], *bounded) for name, bounded in expected.items()}
     name = max(ratios, key=lambda key: np.inf if np.isnan(ratios[key]) else ratios[key])
@@ -361,6 +366,15 @@ def _pick(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
     return {"out": (value, gamma(roundings + 1) * abs(value))}
 
 
+def _quantise(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+    step = i["step"][0]
+    largest = LARGEST_FP8 if ins.imm == B_FP8 else LARGEST_INT8 * step
+    value = np.clip(i["x"], -largest, largest)
+    # half the distance of neighbours: 2^-3 of the power of two below for FP8, subnormals 2^-9 apart
+    half = np.maximum(2.0**-4 * abs(value), 2.0**-10) if ins.imm == B_FP8 else np.full(value.shape, step / 2)
+    return {"out": (value, half)}
+
+
 def _search(inputs: Arrays, outputs: Arrays) -> float:
     """Error of a search, in bounds; infinite if an index is not the place of a greatest value within the bounds."""
     found, where = _reals(outputs["values"]), outputs["indices"].astype(np.int64)
@@ -403,4 +417,5 @@ _VECTOR: dict[int, Callable[[SimpleNamespace, Arrays, Arrays], dict[str, Bounded
     V_SIGMOID: _sigmoid,
     V_GROUP_LIMIT: _group_limit,
     V_PICK: _pick,
+    V_QUANTISE: _quantise,
 }

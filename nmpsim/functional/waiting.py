@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nmpsim.errors import Fault
 from nmpsim.functional.core import Core
-from nmpsim.functional.records import DIRECTION_NAMES
+from nmpsim.functional.records import PORT_NAMES
 from nmpsim.program.isa import FROM, MOVE, UNIT_NAMES, UNITS, shared
 
 
@@ -15,7 +15,7 @@ def semaphore_name(semaphore: int, pus: int) -> str:
     if semaphore >= shared(pus, 0):
         return f"messages counted by shared semaphore {semaphore - shared(pus, 0)}"
     source, direction = divmod(semaphore - FROM, 2)
-    return f"messages from PU {source} {DIRECTION_NAMES[direction]}"
+    return f"messages from PU {source} {PORT_NAMES[direction]}"
 
 
 def blocked(core: Core) -> list[Fault]:

@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from nmpsim.errors import NmpsimError
 from nmpsim.program.beats import Tile
-from nmpsim.program.isa import FIELDS, FLOW_NAMES, INSTRUCTION, PASS, SPLIT_NAMES, UNIT_NAMES, VECTOR_BASE, op_name
+from nmpsim.program.isa import (
+    FIELDS,
+    FLOW_NAMES,
+    INSTRUCTION,
+    PASS,
+    SPLIT_NAMES,
+    UNIT_NAMES,
+    VECTOR_BASE,
+    expansion,
+    op_name,
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,10 @@ class BeatImage:
         Written by a STORE of the program, not present before.
     more : tuple of (int, int)
         Further pieces of the row that follow without a gap: first element and number.
+    code : int
+        Format of the elements where they are narrow (`nmpsim.program.isa`).
+    byte : int
+        First byte within the beat; only of a narrow piece that is written.
     """
 
     tensor: str
@@ -71,11 +85,18 @@ class BeatImage:
     fp32: bool = False
     written: bool = False
     more: tuple[tuple[int, int], ...] = ()
+    code: int = 0
+    byte: int = 0
 
     @property
     def elements(self) -> int:
         """Elements of all pieces."""
         return self.length + sum(number for _, number in self.more)
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of an element."""
+        return 4 if self.fp32 else 2 // expansion(self.code)
 
 
 @dataclass(frozen=True)
@@ -217,7 +238,10 @@ def _image(fields: dict[str, Any]) -> StreamImage | BeatImage:
     kind = fields.pop("type")
     if kind == "BeatImage":
         return BeatImage(**{**fields, "more": tuple(map(tuple, fields.get("more", ())))})
-    tiles = tuple(Tile(**{**t, "segments": tuple(map(tuple, t["segments"]))}) for t in fields.pop("tiles"))
+    tiles = tuple(
+        Tile(**{**t, "segments": tuple(map(tuple, t["segments"])), "scaled": tuple(t["scaled"])})
+        for t in fields.pop("tiles")
+    )
     return StreamImage(**fields, tiles=tiles)
 
 

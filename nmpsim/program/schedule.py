@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nmpsim.program.isa import CONTIGUOUS_NAMES, FLOW_NAMES, SPLIT_NAMES
-from nmpsim.workload import OperatorGraph
+from nmpsim.program.isa import CHAIN, CONTIGUOUS_NAMES, FLOW_NAMES, SPLIT_NAMES, TREE
+from nmpsim.spec.params import CoreParams
+from nmpsim.workload import FP16, PLAIN, OperatorGraph, Precision
 
 OVER_N, OVER_K = range(2)
 OVER_NAMES = ("N", "K")
@@ -19,16 +20,47 @@ class PassPlan:
     ----------
     flow, group, split, contiguous : int
         As in the instruction PASS.
+    precision : Precision
+        Its weights are in that format.
     """
 
     flow: int
     group: int
     split: int
     contiguous: int
+    precision: Precision = PLAIN
+
+    @property
+    def flow_name(self) -> str:
+        """Name of the dataflow."""
+        return FLOW_NAMES[self.flow]
+
+    @property
+    def split_name(self) -> str:
+        """Name of the relation of the groups."""
+        return SPLIT_NAMES[self.split]
+
+    @property
+    def layout(self) -> str:
+        """Dimension that runs within a beat of B."""
+        return CONTIGUOUS_NAMES[self.contiguous]
+
+    def shape(self, core: CoreParams) -> str:
+        """Return rows and columns of the logical array; of all groups with their number if they are split."""
+        groups = core.strips // self.group
+        if self.flow == TREE:
+            return f"{core.strips} slices"
+        rows = self.group * core.strip_rows
+        return f"{rows}x{core.columns * groups}" if self.split == CHAIN else f"{groups}*{rows}x{core.columns}"
+
+    def text(self, core: CoreParams) -> str:
+        """Return the mapping in a few words."""
+        if self.flow == TREE:
+            return f"{self.flow_name} {self.layout} {self.split_name}"
+        return f"{self.flow_name} {self.shape(core)} {self.split_name}"
 
     def __str__(self) -> str:
-        words = (FLOW_NAMES[self.flow], f"group {self.group}", SPLIT_NAMES[self.split])
-        return " ".join((*words, f"{CONTIGUOUS_NAMES[self.contiguous]}-contiguous"))
+        return f"{self.flow_name} group {self.group} {self.split_name} {self.layout}-contiguous"
 
 
 @dataclass(frozen=True)
@@ -73,6 +105,8 @@ class AttentionPlan:
         Tasks of a PU whose scores are computed before the first of their values.
     turns : int
         Shares into which the query heads of a task are divided; each streams the cache of the task anew.
+    kv : str
+        Format of the cache.
     """
 
     parts: int
@@ -80,6 +114,7 @@ class AttentionPlan:
     value: PassPlan
     together: int
     turns: int = 1
+    kv: str = FP16
 
     def __str__(self) -> str:
         turns = f", heads in {self.turns} turns" if self.turns > 1 else ""

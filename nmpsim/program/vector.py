@@ -31,6 +31,7 @@ from nmpsim.program.isa import (
     V_MOMENTS,
     V_NORM,
     V_PICK,
+    V_QUANTISE,
     V_REDUCE,
     V_RELU,
     V_ROPE,
@@ -43,7 +44,7 @@ from nmpsim.program.isa import (
 
 Loop = tuple[int, int, int, int]
 
-FP16, FP32 = 2, 4
+FP8, FP16, FP32 = 1, 2, 4
 
 
 def loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[Loop, ...]:
@@ -108,6 +109,7 @@ def loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[L
             (m * imm, 0, 0, PLAIN_RATE),
             (m * n, 2 * FP32, FP32, PLAIN_RATE),
         ),
+        V_QUANTISE: ((m * n, FP16, FP8, PLAIN_RATE),),
         V_PICK: ((m * n, FP32, 0, PLAIN_RATE), (m * imm, FP32, FP32, SQRT_RATE)),
     }
     return table[op]

@@ -13,42 +13,29 @@ from dataclasses import dataclass, replace
 
 from nmpsim.analytic.array import pass_cycles
 from nmpsim.errors import Fault, InfeasibleError
-from nmpsim.program.beats import legal
-from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS
+from nmpsim.program.isa import K_CONTIGUOUS, N_CONTIGUOUS, SPLIT_K, TREE
+from nmpsim.program.packing import fifo_faults
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
-from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams
-from nmpsim.workload import ABSORBED, GEMM_KINDS, HEAD_KINDS, Operator, OperatorGraph, OperatorKind
+from nmpsim.schedule.modes import Modes, shapes
+from nmpsim.spec.params import CoreParams, MachineParams
+from nmpsim.workload import (
+    ABSORBED,
+    FP16,
+    GEMM_KINDS,
+    HEAD_KINDS,
+    PLAIN,
+    Operator,
+    OperatorGraph,
+    OperatorKind,
+    Precision,
+)
 
-FLOWS = {"OS": OS, "WS": WS, "IS": IS}
 PARTIAL_SHARE = 4
 """Planes of a pass may take one part in so many of the buffer (there are two sets)."""
 LATENT_KINDS = frozenset({OperatorKind.LATENT, OperatorKind.Q_UP, OperatorKind.KV_UP})
 """Projections of latent attention, whose results stand by heads or by columns of the latent."""
 CHUNKS = (4, 8, 16, 32)
 """Pieces of N of a GEMM over K, in order of preference: 4 hide the reduction under the passes, more take less room."""
-
-
-def shapes(core: CoreParams, dataflows: tuple[str, ...]) -> Iterator[PassPlan]:
-    """Yield every shape, dataflow and relation of the groups that the compute unit can be put into.
-
-    Parameters
-    ----------
-    core : CoreParams
-    dataflows : tuple of str
-        Dataflows of the chip; ignored for a MAC tree.
-    """
-    if core.kind == MAC_TREE:
-        for contiguous in (N_CONTIGUOUS, K_CONTIGUOUS):
-            for split in (SPLIT_K, SPLIT_N):
-                if legal(TREE, split, contiguous):
-                    yield PassPlan(TREE, 1, split, contiguous)
-        return
-    for name in dataflows:
-        for group in (g for g in range(1, core.strips + 1) if core.strips % g == 0):
-            for split in (CHAIN, SPLIT_K, SPLIT_N):
-                for contiguous in (N_CONTIGUOUS, K_CONTIGUOUS):
-                    if legal(FLOWS[name], split, contiguous):
-                        yield PassPlan(FLOWS[name], group, split, contiguous)
 
 
 @dataclass(frozen=True)
@@ -77,7 +64,11 @@ def _widest(columns: int, quantum: int, pus: int) -> int:
 
 
 def candidates(
-    operator: Operator, params: MachineParams, dataflows: tuple[str, ...], over: tuple[int, ...]
+    operator: Operator,
+    params: MachineParams,
+    dataflows: tuple[str, ...],
+    over: tuple[int, ...],
+    precision: Precision = PLAIN,
 ) -> list[Candidate]:
     """Return all legal plans of a GEMM, best first.
 
@@ -89,13 +80,16 @@ def candidates(
     dataflows : tuple of str
     over : tuple of int
         Dimensions that may be spread over the PUs.
+    precision : Precision
+        Of the step.
     """
+    forms = _forms(operator, params.core, dataflows, precision)
     if operator.kind in HEAD_KINDS:
-        return _head_candidates(operator, params, dataflows)
+        return _head_candidates(operator, params, forms)
     core, pus = params.core, params.pus
     m, paired = operator.m, operator.kind is OperatorKind.GATE_UP
     found = []
-    for order, (spread, shape) in enumerate((o, s) for o in over for s in shapes(core, dataflows)):
+    for order, (spread, shape) in enumerate((o, s) for o in over for s in forms):
         if spread == OVER_N:
             n = _widest(operator.n // 2, core.columns, pus) * 2 if paired else _widest(operator.n, core.columns, pus)
             k, network = operator.k, m * operator.k * 2
@@ -107,6 +101,8 @@ def candidates(
         planes = _planes(core, shape)
         width = core.columns * max(1 if shape.split == SPLIT_K else groups, 2 if paired else 1)
         reduces = spread == OVER_K and operator.kind is not OperatorKind.ROUTER
+        if reduces and -(-operator.k // core.columns) < pus:
+            continue  # a PU without rows would have no partial sums to give
         if reduces and _least_reduction(operator, params) > core.buffer_bytes // PARTIAL_SHARE:
             continue
         result = planes * m * width * 4
@@ -116,12 +112,23 @@ def candidates(
     return sorted(found, key=lambda c: c.rank)
 
 
-def _head_candidates(operator: Operator, params: MachineParams, dataflows: tuple[str, ...]) -> list[Candidate]:
+def _forms(operator: Operator, core: CoreParams, dataflows: tuple[str, ...], precision: Precision) -> list[PassPlan]:
+    """Shapes for the weights of an operator; narrow ones only where groups of k and beats along k divide each other."""
+    every = list(shapes(core, dataflows))
+    if not precision.narrows(operator.kind):
+        return every
+    k_group = precision.group
+    within, longer = sorted((k_group, core.columns))
+    aligned = longer % within == 0 and (operator.kind not in HEAD_KINDS or operator.k % within == 0)
+    return [replace(s, precision=precision) for s in every if aligned or s.contiguous == N_CONTIGUOUS]
+
+
+def _head_candidates(operator: Operator, params: MachineParams, forms: list[PassPlan]) -> list[Candidate]:
     """Plans of a GEMM with a matrix for every head: heads over the PUs, every head on one."""
     core, m, n, k = params.core, operator.m, operator.n, operator.k
     heads = -(-operator.heads // params.pus)
     found = []
-    for order, shape in enumerate(shapes(core, dataflows)):
+    for order, shape in enumerate(forms):
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
         planes = _planes(core, shape)
         result = planes * m * core.columns * 4 * (1 if shape.split == SPLIT_K else core.strips // shape.group)
@@ -156,8 +163,15 @@ def _planes(core: CoreParams, shape: PassPlan) -> int:
     return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
 
 
-def _lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> int:
-    """Bytes of the buffer that are taken through the whole step: activations, statistics, partial sums."""
+def lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> int:
+    """Bytes of the buffer that are taken through the whole step: activations, statistics, partial sums.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    params : MachineParams
+    gemm : dict of int to GemmPlan
+    """
     core, m, hidden = params.core, graph.batch, graph.model.hidden
     partial = 0
     for index, plan in gemm.items():
@@ -167,16 +181,18 @@ def _lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, 
         partial = max(partial, _planes(core, plan.shape) * operator.m * width * 4)
     share = _widest(hidden, core.columns, params.pus) * 2 * graph.model.norm_vectors
     small = 2 * params.pus * m * 4 + m * 8 * (params.pus + 1) + 4 * params.dram.column_bytes + 2 * share
+    small += m * (4 * share + 8 * graph.stacks) if graph.stacks > 1 else 0  # sums of the stacks, and their landing
     return m * hidden * 2 + m * (share + params.dram.column_bytes) + 2 * partial + small + 16 * core.bank_bytes
 
 
 def _with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> dict[int, GemmPlan]:
     """Choose into how many pieces GEMMs over K cut N, so that their two reduction spaces fit into the buffer."""
-    model, lasting = graph.model, _lasting_bytes(graph, params, gemm)
+    model, lasting = graph.model, lasting_bytes(graph, params, gemm)
     active = [o for o in graph.operators if o.kind is OperatorKind.ACTIVATION]
-    slices = max(o.m * _widest(o.n, params.core.columns, params.pus) for o in active) * 2 * (2 if model.experts else 1)
+    widest = max((o.m * _widest(o.n, params.core.columns, params.pus) for o in active), default=0)
+    slices = widest * 2 * (2 if model.experts else 1)
     if model.experts:
-        rows = max(o.m for o in active)
+        rows = max((o.m for o in active), default=1)
         slices += rows * model.hidden * 2 + 2 * graph.batch * _widest(model.hidden, params.core.columns, params.pus) * 4
     room = params.core.buffer_bytes - lasting - slices
     chosen = {}
@@ -195,7 +211,7 @@ def _fits(
 ) -> bool:
     """Return whether the regions that only attention writes fit into the idle activations and `room` bytes."""
     model = graph.model
-    m, align = model.heads // model.kv_heads // turns, core.bank_bytes
+    m, align = graph.group // turns, core.bank_bytes
     planes = most_planes * m * -(-model.value_dim // core.columns) * core.columns * 4
     together *= turns
     if not _crosses(core, 2 * m * max(tokens, together * model.key_dim), max(4 * m * tokens, planes)):
@@ -249,12 +265,12 @@ def _latent_choices(graph: OperatorGraph, params: MachineParams) -> Iterator[tup
     All heads of a sequence share one row of the cache: turns read it again, so they come last; few parts leave PUs
     idle, many fill the buffer of the PU that adds them up.
     """
-    group, tasks = graph.model.heads // graph.model.kv_heads, graph.batch * graph.model.kv_heads
+    group, tasks = graph.group, graph.batch * graph.model.kv_heads
     parts = 1
-    while tasks * parts < params.pus and parts * params.core.strips < graph.context:
+    while tasks * parts < params.pus and parts * params.core.strips < graph.most_tokens:
         parts *= 2
     fewer = [parts >> i for i in range(parts.bit_length())]
-    more = [parts << i for i in range(1, graph.context.bit_length()) if (parts << i) <= graph.context]
+    more = [parts << i for i in range(1, graph.most_tokens.bit_length()) if (parts << i) <= graph.most_tokens]
     turns = 1
     while group % turns == 0:
         planes = params.core.strips
@@ -278,10 +294,12 @@ def _attention_plan(
     `only_parts`: the only number of sequence parts to try; 0: from as many as there are PUs for upwards.
     """
     model, core = graph.model, params.core
-    group = model.heads // model.kv_heads
+    group = graph.group
+    share = graph.shard.share if graph.shard is not None else 1
     m = group // turns
     tasks = graph.batch * model.kv_heads
     beat = -(-model.key_dim // core.columns) * params.dram.column_bytes
+    narrow = int(graph.precision.kv != FP16)  # keys and values of half the bytes beside the new ones
     heads = -(-model.heads // params.pus)
     fixed = lasting + graph.batch * model.output_dim * 2 * model.heads + 16 * core.bank_bytes
     absorbed = model.latent is not None and model.latent.form == ABSORBED
@@ -291,15 +309,15 @@ def _attention_plan(
         inner = 2 * model.value_dim if absorbed else model.latent.nope + model.latent.value
         fixed += graph.batch * 2 * (heads * (model.head_dim + inner) + model.latent.width)
     parts = only_parts or 1
-    while not only_parts and tasks * parts < params.pus and parts * core.strips < graph.context:
+    while not only_parts and tasks * parts < params.pus and parts * core.strips < graph.most_tokens:
         parts *= 2
     while True:
-        tokens = -(-graph.context // parts)
+        tokens = -(-graph.most_tokens // parts)
         per_pu = -(-tasks * parts // params.pus)
         result = group * model.value_dim * 4 + 8 * group
-        own = per_pu * (group + 2) * beat + (per_pu * result if parts > 1 and not absorbed else 0)
+        own = per_pu * (group + 2 + narrow) * beat + (per_pu * result if parts * share > 1 and not absorbed else 0)
         if absorbed:  # parts of the own heads of all sequences
-            own += tasks * parts * heads * (model.value_dim * 4 + 8)
+            own += tasks * parts * share * heads * (model.value_dim * 4 + 8)
         room = core.buffer_bytes - fixed - own
         together = per_pu
         while together and not _fits(core, graph, tokens, together, turns, most_planes, room):
@@ -337,11 +355,16 @@ def _attention_plan(
             raise InfeasibleError("attention has no legal dataflow", [fault])
         plans.append(best[2])
     rounds = -(-per_pu // together)
-    return AttentionPlan(parts, plans[0], plans[1], -(-per_pu // rounds), turns)
+    return AttentionPlan(parts, plans[0], plans[1], -(-per_pu // rounds), turns, graph.precision.kv)
 
 
 def plain_schedule(
-    graph: OperatorGraph, params: MachineParams, dataflows: tuple[str, ...], *, first_row: int = 0
+    graph: OperatorGraph,
+    params: MachineParams,
+    dataflows: tuple[str, ...],
+    *,
+    first_row: int = 0,
+    modes: Modes | None = None,
 ) -> Schedule:
     """Return the plain schedule of a decode step.
 
@@ -353,15 +376,21 @@ def plain_schedule(
         Dataflows of the chip, e.g. ``("OS", "WS", "IS")``; ignored for a MAC tree.
     first_row : int
         Row of every bank at which placement starts.
+    modes : Modes, optional
+        Modes that it may use; all of the dataflows by default.
 
     Raises
     ------
     InfeasibleError
         If an operator has no legal plan; with the operator and what is too small.
     """
+    modes = modes or Modes()
+    dataflows = modes.gemm or dataflows
+    attending = modes.attention or dataflows
     memory: dict[tuple[int, int, int, OperatorKind], GemmPlan | None] = {}
+    precision = graph.precision
     gemm: dict[int, GemmPlan] = {}
-    faults = []
+    faults = fifo_faults(params.dram, precision)
     down = _down_spread(graph, params, dataflows)
     for index, operator in enumerate(graph.operators):
         if operator.kind not in GEMM_KINDS:
@@ -369,15 +398,15 @@ def plain_schedule(
         key = (operator.m, operator.n, operator.k, operator.kind)
         if key not in memory:
             over = (down,) if operator.kind is OperatorKind.DOWN else _spreads(operator.kind)
-            found = candidates(operator, params, dataflows, over)
+            found = candidates(operator, params, dataflows, over, precision)
             memory[key] = found[0].plan if found else None
             if not found:
                 faults.append(
                     Fault(
                         operator.name,
                         f"M {operator.m} N {operator.n} K {operator.k}",
-                        "a tile whose partial sums fit into buffer and accumulators",
-                        "a smaller batch, or a larger core.buffer.bytes or partial-sum memory",
+                        "a tile whose partial sums fit into buffer and accumulators, and groups of weights onto beats",
+                        "a smaller batch, a larger core.buffer.bytes or partial-sum memory, or another group",
                     )
                 )
         plan = memory[key]
@@ -385,7 +414,7 @@ def plain_schedule(
             gemm[index] = plan
     if faults:
         raise InfeasibleError(f"no legal plan on chip {params.name}", faults)
-    attention = attention_plan(graph, params, dataflows, _lasting_bytes(graph, params, gemm))
+    attention = attention_plan(graph, params, attending, lasting_bytes(graph, params, gemm))
     gemm = _with_chunks(graph, params, gemm)
     return Schedule(graph, params.name, gemm, attention, params.fill, first_row)
 
@@ -396,7 +425,7 @@ def _down_spread(graph: OperatorGraph, params: MachineParams, dataflows: tuple[s
     for over in (OVER_N, OVER_K):
         ranks = []
         for operator in graph.of_kind(OperatorKind.DOWN):
-            found = candidates(operator, params, dataflows, (over,))
+            found = candidates(operator, params, dataflows, (over,), graph.precision)
             if not found:
                 break
             ranks.append(found[0].rank)

@@ -1,6 +1,7 @@
 """From a model's ``config.json`` to a `Model`: strict, and with every fault of the file in one error.
 
-The weights are taken as FP16 whatever type the file names; a family's own constants, which its files do not repeat,
+The weights are taken as FP16 whatever type the file names, unless the user asks for what the file states; a family's
+own constants, which its files do not repeat,
 stand here with their source.
 """
 
@@ -28,6 +29,7 @@ from nmpsim.workload.parts import (
     Gating,
     Latent,
 )
+from nmpsim.workload.precision import FP8, INT4, INT8
 from nmpsim.workload.reading import COPY, FAMILIES, MOST_LAYERS, ConfigReader, family_of, parse_json, refuse
 
 OPT_EPS = 1e-5
@@ -78,6 +80,7 @@ def parse_config(raw: bytes, name: str, where: str, source: str) -> Model:
         "max_positions": reader.count("max_position_embeddings"),
         "sha256": hashlib.sha256(raw).hexdigest(),
         "source": source,
+        "stored": _stored(reader),
     }
     if family == OPT:
         fields |= _opt(reader, hidden, heads)
@@ -251,6 +254,28 @@ def _head_dim(reader: ConfigReader, hidden: int, heads: int) -> int:
     return hidden // heads
 
 
+def _stored(reader: ConfigReader) -> str:
+    """Format of the weights that the file states: FP8 with square blocks, or symmetric GPTQ of 4 or 8 bits."""
+    key = "quantization_config"
+    stated = reader.config.get(key)
+    if stated is None:
+        return ""
+    method = stated.get("quant_method") if isinstance(stated, dict) else None
+    if isinstance(stated, dict) and method == "fp8":
+        block = stated.get("weight_block_size")
+        if isinstance(block, list) and len(block) == 2 and block[0] == block[1] and is_integer(block[0]):
+            return f"{FP8}:{block[0]}"
+    if isinstance(stated, dict) and method == "gptq" and stated.get("bits") in (4, 8):
+        group = stated.get("group_size")
+        if is_integer(group) and group > 1 and stated.get("sym") is True and not stated.get("desc_act"):
+            return f"{INT4 if stated['bits'] == 4 else INT8}:{group}"
+    allowed = (
+        "null, no such key, fp8 with square blocks, or gptq of 4 or 8 bits, symmetric, in groups, without desc_act"
+    )
+    reader.fault(key, shown(stated), allowed, "take the unquantised model")
+    return ""
+
+
 def _rope_theta(reader: ConfigReader) -> float:
     """Read the base of the rotary frequencies, at the top level or, in newer files, in ``rope_parameters``."""
     for key in ("rope_scaling", "rope_parameters"):
@@ -273,10 +298,6 @@ def _refuse_unmodelled(reader: ConfigReader, model: Model) -> None:
     for key in ("attention_bias", "mlp_bias"):
         reader.refuse(key, (False, None), "false, null or no such key", _WITHOUT)
     reader.refuse("clip_qkv", (None,), "null or no such key", _WITHOUT)
-    stored = reader.config.get("quantization_config")
-    if family != DEEPSEEK_V3 or not isinstance(stored, dict) or stored.get("quant_method") != "fp8":
-        todo = "take the unquantised model"
-        reader.refuse("quantization_config", (None,), "null or no such key: weights are FP16", todo)
     if reader.config.get("use_sliding_window") is not False:
         window = reader.config.get("sliding_window")
         reaches = is_integer(window) and 0 < model.max_positions <= window

@@ -28,7 +28,9 @@ from nmpsim.workload.graph import OperatorGraph
 from nmpsim.workload.model import Model
 from nmpsim.workload.operators import ELEMENT_BYTES, OUTSIDE, SCORE_BYTES, Operator, OperatorKind
 from nmpsim.workload.parts import ABSORBED, ALL_HEADS, RELU
+from nmpsim.workload.precision import PLAIN, Precision, narrowed
 from nmpsim.workload.routing import Routing, routing_faults, synthetic_routing
+from nmpsim.workload.shards import Shard
 
 
 def decode_step(
@@ -38,8 +40,10 @@ def decode_step(
     layers: int | None = None,
     routing: Routing | None = None,
     first_layer: int = 0,
+    precision: Precision = PLAIN,
+    shard: Shard | None = None,
 ) -> OperatorGraph:
-    """Operator graph of a decode step in FP16.
+    """Operator graph of a decode step.
 
     Parameters
     ----------
@@ -56,6 +60,10 @@ def decode_step(
         default.  Experts without a token have no operator: their weights are not read.
     first_layer : int
         First of the layers.
+    precision : Precision
+        Formats of weights and KV cache; FP16 by default.
+    shard : Shard, optional
+        Part of the step that one of several stacks does; ``model`` and ``context`` are those of the whole.
 
     Returns
     -------
@@ -75,7 +83,9 @@ def decode_step(
         raise WorkloadError(f"{model.name}: no such decode step", faults)
     if model.is_moe and routing is None:
         routing = synthetic_routing(model, batch, first_layer + depth)
-    builder = _StepBuilder(model, batch, context, routing)
+    if shard is not None:
+        model = shard.model
+    builder = _StepBuilder(model, batch, context, routing, shard)
     stream = builder.add("embedding", OperatorKind.EMBEDDING, m=batch, n=model.hidden)
     if model.learned_positions:
         stream = builder.add("position", OperatorKind.POSITION, stream, m=batch, n=model.hidden)
@@ -85,18 +95,25 @@ def decode_step(
         stream = builder.experts(stream) if model.has_experts(layer) else builder.feed_forward(stream)
     builder.layer = OUTSIDE
     normed = builder.norm("final_norm", stream)
-    logits = builder.add("lm_head", OperatorKind.LM_HEAD, normed, m=batch, n=model.vocab, k=model.hidden)
-    builder.add("sampling", OperatorKind.SAMPLING, logits, m=batch, n=model.vocab)
-    return OperatorGraph(model, batch, context, depth, tuple(builder.operators), routing, first_layer)
+    columns = model.vocab if shard is None else shard.columns
+    logits = builder.add("lm_head", OperatorKind.LM_HEAD, normed, m=batch, n=columns, k=model.hidden)
+    builder.add("sampling", OperatorKind.SAMPLING, logits, m=batch, n=columns)
+    operators = tuple(narrowed(operator, precision) for operator in builder.operators)
+    return OperatorGraph(model, batch, context, depth, operators, routing, first_layer, precision, shard)
 
 
 class _StepBuilder:
     """Appends operators; methods return the index of the operator that ends their part."""
 
-    def __init__(self, model: Model, batch: int, context: int, routing: Routing | None) -> None:
+    def __init__(
+        self, model: Model, batch: int, context: int, routing: Routing | None, shard: Shard | None = None
+    ) -> None:
         self.model = model
         self.batch = batch
-        self.context = context
+        self.context = context if shard is None else shard.tokens
+        self.appends = shard is None or shard.appends
+        self.group = model.heads // model.kv_heads if shard is None else shard.group
+        self.experts_here = range(model.experts) if shard is None else shard.experts
         self.routing = routing
         self.layer = OUTSIDE
         self.operators: list[Operator] = []
@@ -144,14 +161,16 @@ class _StepBuilder:
         """Append to the cache, scores, softmax and values."""
         model, batch = self.model, self.batch
         cache = {"batch": batch, "kv_heads": model.kv_heads}
-        over = {**cache, "heads": model.heads, "context": self.context}
-        append = self.add(
-            "kv_append", OperatorKind.KV_APPEND, *new, **cache, head_dim=model.key_dim, value_dim=model.value_dim
-        )
-        score = self.add("score", OperatorKind.SCORE, query, append, **over, head_dim=model.key_dim)
-        shape = {"batch": batch, "heads": model.heads, "context": self.context}
+        heads = self.group * model.kv_heads
+        over = {**cache, "heads": heads, "context": self.context}
+        stored: tuple[int, ...] = ()
+        if self.appends:
+            widths = {"head_dim": model.key_dim, "value_dim": model.value_dim}
+            stored = (self.add("kv_append", OperatorKind.KV_APPEND, *new, **cache, **widths),)
+        score = self.add("score", OperatorKind.SCORE, query, *stored, **over, head_dim=model.key_dim)
+        shape = {"batch": batch, "heads": heads, "context": self.context}
         softmax = self.add("softmax", OperatorKind.SOFTMAX, score, **shape)
-        return self.add("value", OperatorKind.VALUE, append, softmax, **over, head_dim=model.value_dim)
+        return self.add("value", OperatorKind.VALUE, *stored, softmax, **over, head_dim=model.value_dim)
 
     def latent(self, normed: int) -> int:
         """Latent attention, absorbed or expanded."""
@@ -208,6 +227,8 @@ class _StepBuilder:
         if gating.shared_ffn:
             combined.append(self.network(batch, normed, "shared.", gating.shared_ffn))
         for expert, tokens in self.routing.tokens[self.layer].items():
+            if expert not in self.experts_here:
+                continue
             rows = {"m": len(tokens), "n": model.hidden, "expert": expert, "tokens": tokens}
             gather = self.add(f"expert{expert}.gather", OperatorKind.GATHER, normed, topk, **rows)
             down = self.network(len(tokens), gather, f"expert{expert}.", expert=expert)

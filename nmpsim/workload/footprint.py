@@ -5,6 +5,7 @@ from __future__ import annotations
 from nmpsim.errors import Fault, WorkloadError
 from nmpsim.workload.limits import MAX_BATCH, count_faults, is_integer
 from nmpsim.workload.model import Model
+from nmpsim.workload.precision import BITS, FP16, PLAIN, Precision
 
 
 def step_faults(model: Model, batch: object, context: object, layers: object, first_layer: object = 0) -> list[Fault]:
@@ -30,7 +31,14 @@ def layer_faults(model: Model, layers: object, first_layer: object = 0) -> list[
     return [*faults, *count_faults("layers", layers, 1, most, todo)]
 
 
-def footprint_bytes(model: Model, batch: int, context: int, layers: int | None = None, first_layer: int = 0) -> int:
+def footprint_bytes(
+    model: Model,
+    batch: int,
+    context: int,
+    layers: int | None = None,
+    first_layer: int = 0,
+    precision: Precision = PLAIN,
+) -> int:
     """Bytes of memory that a decode step keeps resident: all weights and the KV cache.
 
     Parameters
@@ -45,6 +53,8 @@ def footprint_bytes(model: Model, batch: int, context: int, layers: int | None =
         Number of layers; all from ``first_layer`` on by default.
     first_layer : int
         First of them.
+    precision : Precision
+        Formats of weights and KV cache.
 
     Returns
     -------
@@ -60,6 +70,10 @@ def footprint_bytes(model: Model, batch: int, context: int, layers: int | None =
     faults = step_faults(model, batch, context, depth, first_layer)
     if faults:
         raise WorkloadError(f"{model.name}: no such decode step", faults)
-    cache = batch * context * depth * model.kv_bytes_per_token
-    weights = sum(model.weight_bytes_of(layer) for layer in range(first_layer, first_layer + depth))
+    cache = batch * context * depth * model.kv_bytes_per_token * BITS[precision.kv] // BITS[FP16]
+    weights = sum(
+        precision.tensor_bytes(tensor.name, tensor.rows, tensor.columns, tensor.copies, tensor.bytes)
+        for layer in range(first_layer, first_layer + depth)
+        for tensor in model.tensors_of(layer)
+    )
     return weights + model.outer_weight_bytes + cache

@@ -7,11 +7,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 from nmpsim.errors import InternalError
 from nmpsim.workload.model import Model
 from nmpsim.workload.operators import Operator, OperatorKind
+from nmpsim.workload.precision import PLAIN, Precision
 from nmpsim.workload.routing import Routing
+from nmpsim.workload.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class OperatorGraph:
         Experts of each token, from layer 0 on; None for a dense model.
     first_layer : int
         First of the layers.
+    precision : Precision
+        Formats of weights and KV cache.
+    shard : Shard or None
+        Which part of a larger step it is; ``model`` is then that of the part.  None: all of it.
 
     Raises
     ------
@@ -48,6 +55,8 @@ class OperatorGraph:
     operators: tuple[Operator, ...]
     routing: Routing | None = None
     first_layer: int = 0
+    precision: Precision = PLAIN
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         names = set[str]()
@@ -82,13 +91,39 @@ class OperatorGraph:
         """Layers in the graph."""
         return range(self.first_layer, self.first_layer + self.layers)
 
+    @property
+    def stacks(self) -> int:
+        """Stacks that share the step."""
+        return self.shard.stacks if self.shard is not None else 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of each sequence whose keys and values lie here."""
+        return self.shard.tokens if self.shard is not None else self.context
+
+    @property
+    def most_tokens(self) -> int:
+        """The most of them on any stack."""
+        return self.shard.most_tokens if self.shard is not None else self.context
+
+    @property
+    def group(self) -> int:
+        """Query heads that meet every KV head."""
+        return self.shard.group if self.shard is not None else self.model.heads // self.model.kv_heads
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        """First and number of the columns of the LM head."""
+        return (self.shard.first_column, self.shard.columns) if self.shard is not None else (0, self.model.vocab)
+
     @cached_property
     def distinct_experts(self) -> dict[int, int]:
         """Number of experts that some token goes to, per layer with experts."""
         if self.routing is None:
             return {}
         numbers = [layer for layer in self.layer_numbers if self.model.has_experts(layer)]
-        return {layer: len(self.routing.tokens[layer]) for layer in numbers}
+        here = range(self.model.experts) if self.shard is None else set(self.shard.experts)
+        return {layer: sum(expert in here for expert in self.routing.tokens[layer]) for layer in numbers}
 
     @cached_property
     def macs(self) -> int:
@@ -99,6 +134,11 @@ class OperatorGraph:
     def weight_bytes(self) -> int:
         """Bytes of the weight matrices read: LM head included, embedding table and experts without a token not."""
         return sum(operator.weight_bytes for operator in self.operators)
+
+    @cached_property
+    def scale_bytes(self) -> int:
+        """Bytes of the scales of narrow weights."""
+        return sum(operator.scale_bytes for operator in self.operators)
 
     @cached_property
     def gain_bytes(self) -> int:
@@ -127,17 +167,23 @@ class OperatorGraph:
 
     @property
     def read_bytes(self) -> int:
-        """Bytes that must be read from memory at least once: matrices, gains, embedding rows, KV cache."""
-        return self.weight_bytes + self.gain_bytes + self.embedding_bytes + self.kv_read_bytes
+        """Bytes that must be read from memory at least once: matrices, scales, gains, embedding rows, KV cache."""
+        return self.weight_bytes + self.scale_bytes + self.gain_bytes + self.embedding_bytes + self.kv_read_bytes
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the model file, the step and every operator; 64 hex digits, the same on every machine."""
-        identity = {
+        identity: dict[str, Any] = {
             "model": self.model.sha256,
             "batch": self.batch,
             "context": self.context,
             "layers": self.layers,
             "operators": [asdict(operator) for operator in self.operators],
         }
+        for fields in identity["operators"]:
+            for name, plain in (("weight_bits", 16), ("kv_bits", 16), ("scales", 0)):
+                if fields[name] == plain:  # the hash of a step in FP16 is that of a step without formats
+                    del fields[name]
+        if self.shard is not None:
+            identity["shard"] = (self.stacks, self.shard.stack)
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -83,6 +83,8 @@ class Model:
         Of latent attention; None: grouped-query attention.
     score_factor : float
         Scores are multiplied by it and divided by the root of the width of a query head.
+    stored : str
+        Format of the weights that the file states, as for `nmpsim.workload.precision.read_precision`; empty: none.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Model:
     gating: Gating = NO_GATING
     latent: Latent | None = None
     score_factor: float = 1.0
+    stored: str = ""
 
     @property
     def is_moe(self) -> bool:

@@ -1,6 +1,7 @@
 """Operators of a decode step: kinds, shapes, and the work and bytes that follow from the shapes.
 
-An operator says *what* is computed, never where or when.  All tensors are FP16: 2 bytes an element.
+An operator says *what* is computed, never where or when.  All tensors are FP16, 2 bytes an element, but for narrow
+weights and a narrow KV cache (`nmpsim.workload.precision`).
 
 ===================  ========================================================  =======================
 kind                 computes (rows ``m`` = tokens)                            shape fields
@@ -48,7 +49,7 @@ from enum import StrEnum
 from nmpsim.errors import InternalError
 
 ELEMENT_BYTES = 2
-"""FP16: bytes of one element of every weight, activation and cached key or value."""
+"""FP16: bytes of one element of every weight, activation and cached key or value that is not narrow."""
 
 SCORE_BYTES = 4
 """FP32: bytes of one element of the correction bias of a router."""
@@ -174,6 +175,10 @@ class Operator:
         Expert, or ``OUTSIDE``.
     tokens : tuple of int
         Tokens of the expert, ascending; only of a gather or combine, where ``len(tokens) == m``.
+    weight_bits, kv_bits : int
+        Bits of an element of the weights and of the KV cache.
+    scales : int
+        Scales of the weights.
 
     Raises
     ------
@@ -197,6 +202,9 @@ class Operator:
     vectors: int = 0
     expert: int = OUTSIDE
     tokens: tuple[int, ...] = ()
+    weight_bits: int = 16
+    kv_bits: int = 16
+    scales: int = 0
 
     def __post_init__(self) -> None:
         wanted = SHAPES[self.kind]
@@ -219,8 +227,13 @@ class Operator:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of the weight matrices, each read at least once; 0 unless a GEMM."""
-        return ELEMENT_BYTES * max(1, self.heads) * self.n * self.k if self.kind in GEMM_KINDS else 0
+        """Bytes of the elements of the weight matrices, each read at least once; 0 unless a GEMM."""
+        return self.weight_bits * max(1, self.heads) * self.n * self.k // 8 if self.kind in GEMM_KINDS else 0
+
+    @property
+    def scale_bytes(self) -> int:
+        """Bytes of the scales of the weight matrices."""
+        return ELEMENT_BYTES * self.scales
 
     @property
     def gain_bytes(self) -> int:
@@ -239,14 +252,14 @@ class Operator:
         """Bytes read from the KV cache: keys for a score, values for a value, each once for all heads of a group."""
         if self.kind not in ATTENTION_KINDS:
             return 0
-        return ELEMENT_BYTES * self.batch * self.kv_heads * self.head_dim * self.context
+        return self.kv_bits * self.batch * self.kv_heads * self.head_dim * self.context // 8
 
     @property
     def kv_write_bytes(self) -> int:
         """Bytes of new keys and values written to the KV cache; 0 unless a kv_append."""
         if self.kind is not OperatorKind.KV_APPEND:
             return 0
-        return ELEMENT_BYTES * self.batch * self.kv_heads * (self.head_dim + self.value_dim)
+        return self.kv_bits * self.batch * self.kv_heads * (self.head_dim + self.value_dim) // 8
 
     @property
     def vector_elements(self) -> int:

@@ -6,9 +6,10 @@ collective.py   all-gather, reduce-scatter and small exchanges as messages betwe
 gemm.py         a GEMM over the PUs
 attention.py    exchange of Q, K, V; KV append; scores, softmax, values
 experts.py      router, gather, experts one at a time, combine
+stacks.py       collectives between stacks
 step.py         the whole decode step
 """
 
-from nmpsim.program.encode.step import encode
+from nmpsim.program.encode.step import encode, lasting_end
 
-__all__ = ["encode"]
+__all__ = ["encode", "lasting_end"]

@@ -7,17 +7,18 @@ PU of the heads  parts of sequence b side by side -> combine -> [B, own heads * 
 
 from __future__ import annotations
 
-from nmpsim.program.encode.attention import PARTS, Attention
+from nmpsim.program.encode.attention import Attention
 from nmpsim.program.encode.collective import Region
 from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import balanced
+from nmpsim.program.encode.members import PARTS
 from nmpsim.program.encode.memory import Buffer
 from nmpsim.program.encode.tasks import Task
 from nmpsim.program.isa import (
     F_A_FP32,
     F_OUT_FP32,
-    SEND_CCW,
-    SEND_CW,
+    SEND_0,
+    SEND_1,
     V_ATTENTION_OUT,
     V_COMBINE_PARTS,
     V_COPY,
@@ -43,7 +44,8 @@ class AbsorbedAttention(Attention):
             buffer.take_local(f"statistics {i}", 2 * self.rows * 4, "attention") for i in range(together)
         ]
         self.block = self.most * (self.model.value_dim * 4 + 8)
-        self.parts_at = buffer.take("parts", len(self.owners) * self.parts * self.block, "attention")
+        self.all_parts = self.parts * self.share  # of all stacks
+        self.parts_at = buffer.take("parts", len(self.owners) * self.all_parts * self.block, "attention")
 
     def _regions(self) -> list[list[Region]]:
         return [[] for _ in range(self.out.pus)]
@@ -70,19 +72,26 @@ class AbsorbedAttention(Attention):
                 out_ld=ld,
                 flags=F_OUT_FP32,
             )
-        for to, (first, number) in enumerate(self.heads):
+        own = 0 if self.shard is None else self.shard.part
+        part = own * self.parts + task.part
+        owners = [
+            (to, stack, member * self.model.heads + first, number)
+            for member, stack in self.members()
+            for to, (first, number) in enumerate(self.heads)
+        ]
+        for to, stack, first, number in owners:
             low, high = max(first, turn * rows), min(first + number, (turn + 1) * rows)
             if low >= high:
                 continue
-            place = self._place(task.batch, task.part) + (low - first) * width * 4
-            statistics = self._statistics(task.batch, task.part, number) + (low - first) * 4
+            place = self._place(task.batch, part) + (low - first) * width * 4
+            statistics = self._statistics(task.batch, part, number) + (low - first) * 4
             inside = low - turn * rows
             pieces = (
                 (high - low, width, source + inside * ld, ld, place, width * 4),
                 (2, high - low, self.statistics[i] + inside * 4, rows * 4, statistics, number * 4),
             )
             for m, n, a, a_ld, target, target_ld in pieces:
-                if to == pu:
+                if to == pu and stack == 0:
                     ends = {"a": a, "a_ld": a_ld, "out": target, "out_ld": target_ld}
                     event = out.vector(pu, V_COPY, m, n, [done], flags=F_A_FP32, **ends)
                 else:
@@ -90,6 +99,7 @@ class AbsorbedAttention(Attention):
                         pu,
                         to,
                         [done],
+                        stack=stack,
                         common=PARTS,
                         rows=m,
                         size=n * 4,
@@ -99,10 +109,10 @@ class AbsorbedAttention(Attention):
                         target_ld=target_ld,
                     )
                 arrived[to][event.semaphore] = event.value
-        return out.last(pu, VECTOR), [out.last(pu, VECTOR), out.last(pu, SEND_CW), out.last(pu, SEND_CCW)]
+        return out.last(pu, VECTOR), [out.last(pu, VECTOR), out.last(pu, SEND_0), out.last(pu, SEND_1)]
 
     def _place(self, batch: int, part: int) -> int:
-        return self.parts_at + (batch * self.parts + part) * self.block
+        return self.parts_at + (batch * self.all_parts + part) * self.block
 
     def _statistics(self, batch: int, part: int, number: int) -> int:
         return self._place(batch, part) + number * self.model.value_dim * 4
@@ -125,7 +135,7 @@ class AbsorbedAttention(Attention):
                     waits,
                     a=place,
                     a_ld=width * 4,
-                    planes=self.parts,
+                    planes=self.all_parts,
                     plane_ld=self.block,
                     c=self._statistics(b, 0, number),
                     imm=self.block,

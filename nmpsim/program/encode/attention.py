@@ -14,8 +14,9 @@ from nmpsim.program.beats import useful_bytes
 from nmpsim.program.encode.collective import Region
 from nmpsim.program.encode.emitter import Event, fp32_bits
 from nmpsim.program.encode.gemm import planes_of
+from nmpsim.program.encode.members import PARTS, to_members
 from nmpsim.program.encode.memory import Banks, Buffer, strip_counts
-from nmpsim.program.encode.passes import PassEmitter
+from nmpsim.program.encode.passes import PassEmitter, coding
 from nmpsim.program.encode.tasks import Carried, Places, Side, Task, Tasks
 from nmpsim.program.isa import (
     F_A_FP32,
@@ -26,16 +27,15 @@ from nmpsim.program.isa import (
     V_ATTENTION_OUT,
     V_COMBINE_PARTS,
     V_COPY,
+    V_QUANTISE,
     V_SOFTMAX,
+    expansion,
 )
 from nmpsim.program.schedule import AttentionPlan
-from nmpsim.workload import Model
+from nmpsim.workload import OperatorGraph
 
 EXCHANGE = 2
 """Shared semaphore that counts exchanged heads."""
-
-PARTS = 3
-"""Shared semaphore that counts results of sequence parts."""
 
 
 class Attention(Tasks):
@@ -47,8 +47,7 @@ class Attention(Tasks):
     banks : Banks
     buffer : Buffer
         Regions are taken in phase ``attention``.
-    model : Model
-    batch, context : int
+    graph : OperatorGraph
     plan : AttentionPlan
     output : int
         Address of the attention output [batch, heads * head_dim] FP16.
@@ -59,15 +58,13 @@ class Attention(Tasks):
         out: PassEmitter,
         banks: Banks,
         buffer: Buffer,
-        model: Model,
-        batch: int,
-        context: int,
+        graph: OperatorGraph,
         plan: AttentionPlan,
         output: int,
     ) -> None:
-        super().__init__(out, banks, model, batch, context, plan)
+        super().__init__(out, banks, graph, plan)
+        model = graph.model
         self.output = output
-        self.group = model.heads // model.kv_heads
         self.turns = plan.turns
         self.rows = self.group // plan.turns
         key, value = model.key_dim, model.value_dim
@@ -76,11 +73,14 @@ class Attention(Tasks):
         self.row = -(-key // columns) * beat
         self.value_row = -(-value // columns) * beat
         most = max(len(tasks) for tasks in self.by_pu)
-        tokens = max(t.tokens for t in self.all)
+        tokens = self.most_tokens
         together = plan.together * self.turns
         self.q = buffer.take("q of the tasks", most * self.group * self.row, "attention")
         self.k = buffer.take("new k of the tasks", most * self.row, "attention")
         self._value_region(buffer, most)
+        self.narrow = (
+            buffer.take("narrow k and v of the tasks", most * self._narrow_row(), "attention") if self.code else 0
+        )
         self.score_ld = tokens * 4
         self.scores = [buffer.take_local(f"scores {i}", self.rows * tokens * 4, "attention") for i in range(2)]
         self.prob_ld = tokens * 2
@@ -95,6 +95,24 @@ class Attention(Tasks):
         self.scale = out.table([fp32_bits(model.score_scale)])
         self._result_regions(buffer, together)
 
+    def _narrow_row(self) -> int:
+        """Bytes of the new key and value of a task in a narrow cache; 0 if it is FP16."""
+        return (self.row + self.v_step) // expansion(self.code) if self.code else 0
+
+    def _narrow_sources(self, slot: int) -> tuple[int, int]:
+        """Where the new key and value of a task stand in the format of a narrow cache."""
+        place = self.narrow + slot * self._narrow_row()
+        return place, place + self.row // expansion(self.code)
+
+    def _quantise(self, pu: int, task: Task, ready: list[Event | None]) -> list[Event | None]:
+        """Bring the new key and value of a task into the format of the cache; return when they stand."""
+        targets = self._narrow_sources(task.slot)
+        sources = self.k + task.slot * self.row, self.v + task.slot * self.v_step
+        done: list[Event | None] = list(ready)
+        for width, a, out in zip((self.model.key_dim, self.model.value_dim), sources, targets, strict=True):
+            done = [self.out.vector(pu, V_QUANTISE, 1, width, ready, a=a, out=out, imm=self.code, table=self.step)]
+        return done
+
     def _value_region(self, buffer: Buffer, most: int) -> None:
         """Take the region of new values of `most` tasks."""
         self.v = buffer.take("new v of the tasks", most * self.value_row, "attention")
@@ -105,7 +123,9 @@ class Attention(Tasks):
         owned = max(len(self._mine(pu)) for pu in range(self.out.pus))
         self.slots = [buffer.take_local(f"part result {i}", self.part_bytes, "attention") for i in range(together)]
         self.statistics = [slot + self.rows * self.model.value_dim * 4 for slot in self.slots]
-        size = owned * self.turns * self.parts * self.part_bytes if self.parts > 1 else 1
+        self.all_parts = self.parts * self.share  # of all stacks
+        self.place_bytes = self.part_bytes // self.share
+        size = owned * self.turns * self.all_parts * self.place_bytes if self.all_parts > 1 else 1
         self.parts_at = buffer.take("parts", size, "attention")
 
     def exchange(self, heads: list[Carried], ready: list[list[Event | None]]) -> list[list[Event | None]]:
@@ -124,19 +144,30 @@ class Attention(Tasks):
         """
         done: list[dict[int, int]] = [{} for _ in range(self.out.pus)]
         for piece in heads:
-            kv_head = piece.head // self.group if piece.kind == "q" else piece.head
+            if piece.kind != "q" and not self.appends:
+                continue
+            kv_head = piece.head // self.own if piece.kind == "q" else piece.head
             for run in self.runs(kv_head, appended=piece.kind != "q"):
                 slot = run[0].slot
                 if piece.kind == "q":
-                    target = self.q + (slot * self.group + piece.head % self.group) * self.row
+                    target = self.q + (slot * self.group + self._row(piece.head % self.own)) * self.row
                     target_ld = self.group * self.row
                 else:
                     target_ld = self.row if piece.kind == "k" else self.value_row
                     target = (self.k if piece.kind == "k" else self.v) + slot * target_ld
                 source = piece.address + run[0].batch * piece.ld, piece.ld
-                self._carry(
-                    run[0].pu, piece.pu, len(run), piece.columns, source, (target, target_ld), ready, done, piece.first
-                )
+                for _, stack in self.members() if piece.kind == "q" else [(0, 0)]:
+                    self._carry(
+                        (run[0].pu, stack),
+                        piece.pu,
+                        len(run),
+                        piece.columns,
+                        source,
+                        (target, target_ld),
+                        ready,
+                        done,
+                        piece.first,
+                    )
         return [[Event(s, c) for s, c in d.items()] for d in done]
 
     def exchange_sides(self, sides: list[Side], ready: list[list[Event | None]]) -> list[list[Event | None]]:
@@ -150,16 +181,18 @@ class Attention(Tasks):
         done: list[dict[int, int]] = [{} for _ in range(self.out.pus)]
         for side in sides:
             for task in self.all:
-                target = self.q + (task.slot * self.group + side.head) * self.row
+                target = self.q + (task.slot * self.group + self._row(side.head)) * self.row
                 source = side.address + task.batch * side.ld, side.step
-                self._carry(
-                    task.pu, side.pu, side.heads, side.columns, source, (target, self.row), ready, done, side.first
-                )
+                for _, stack in self.members():
+                    to = task.pu, stack
+                    self._carry(
+                        to, side.pu, side.heads, side.columns, source, (target, self.row), ready, done, side.first
+                    )
         return [[Event(s, c) for s, c in d.items()] for d in done]
 
     def _carry(
         self,
-        to: int,
+        to: tuple[int, int],
         pu: int,
         rows: int,
         columns: int,
@@ -169,17 +202,18 @@ class Attention(Tasks):
         done: list[dict[int, int]],
         first: int,
     ) -> None:
-        """Copy or send rows of columns; (address, ld) of both ends; notes the event in `done`."""
+        """Copy or send rows of columns to (PU, stacks further on); (address, ld) of both ends; notes the event."""
         out = self.out
         at = target[0] + first * 2
-        if to == pu:
+        if to == (pu, 0):
             place = {"a": source[0], "a_ld": source[1], "out": at, "out_ld": target[1]}
             event = out.vector(pu, V_COPY, rows, columns, ready[pu], **place)
         else:
             _, event = out.send(
                 pu,
-                to,
+                to[0],
                 ready[pu],
+                stack=to[1],
                 common=EXCHANGE,
                 rows=rows,
                 size=columns * 2,
@@ -188,7 +222,7 @@ class Attention(Tasks):
                 target=at,
                 target_ld=target[1],
             )
-        done[to][event.semaphore] = event.value
+        done[to[0]][event.semaphore] = event.value
 
     def _stream(self, pu: int, places: Places, index: int, name: str, operator: int) -> None:
         row, tile = places[index, name]
@@ -219,11 +253,14 @@ class Attention(Tasks):
         arrived: list[dict[int, int]] = [{} for _ in range(self.out.pus)]
         last: list[Event | None] = [None] * self.out.pus
         for pu, tasks in enumerate(self.by_pu):
-            self.out.operator = operators["kv_append"]
-            for task in tasks:
+            for task in tasks if self.appends else ():
+                self.out.operator = operators["kv_append"]
                 if task.part == self.parts - 1:
                     sources = self.k + task.slot * self.row, self.v + task.slot * self.v_step
-                    self.append(layer, task, places, sources, ready[pu])
+                    stands = ready[pu]
+                    if self.code:
+                        sources, stands = self._narrow_sources(task.slot), self._quantise(pu, task, ready[pu])
+                    self.append(layer, task, places, sources, stands)
             for first in range(0, len(tasks), self.plan.together):
                 self._batch_of_tasks(
                     pu, tasks[first : first + self.plan.together], places, operators, ready[pu], arrived, last
@@ -245,7 +282,7 @@ class Attention(Tasks):
         ]
 
     def _region(self, run: list[Task]) -> Region:
-        size = self.group * self.model.value_dim * 2
+        size = self.own * self.model.value_dim * 2
         address = self.output + run[0].batch * self.output_ld + run[0].head * size
         return Region(address, len(run), size, self.output_ld)
 
@@ -281,6 +318,7 @@ class Attention(Tasks):
                 out=self.scores[i % 2],
                 out_ld=self.score_ld,
                 operator=operators["score"],
+                form=coding(places[self.number[task], "k"][1], self.step),
             )
             out.operator = operators["softmax"]
             softmax.append(
@@ -314,17 +352,15 @@ class Attention(Tasks):
                 planes=self.planes,
                 plane_ld=rows * self.partial_ld,
                 operator=operators["value"],
+                form=coding(places[self.number[task], "v"][1], self.step),
             )
             last[pu], free[i % 2] = self._finish(pu, i, task, turn, valued, arrived)
 
     def result(self, owner: Task, turn: int = 0) -> int:
         """Address of the result of a task that owns its sequence, or of a turn of its heads."""
-        size = self.group * self.model.value_dim * 2
+        size = self.own * self.model.value_dim * 2
         inside = turn * (size // self.turns)
         return self.output + owner.batch * self.output_ld + owner.head * size + inside
-
-    def _mine(self, pu: int) -> list[Task]:
-        return [t for t in self.owners.values() if t.pu == pu]
 
     def _finish(
         self, pu: int, i: int, task: Task, turn: int, valued: Event, arrived: list[dict[int, int]]
@@ -341,7 +377,7 @@ class Attention(Tasks):
             "plane_ld": rows * self.partial_ld,
             "c": self.statistics[i],
         }
-        if self.parts == 1:
+        if self.all_parts == 1:
             target = self.result(task, turn)
             done = out.vector(pu, V_ATTENTION_OUT, rows, width, [valued], out=target, out_ld=width * 2, **common)
             return done, [done]
@@ -357,7 +393,9 @@ class Attention(Tasks):
             **common,
         )
         owner = self.owners[task.head, task.batch]
-        place = self._part_place(owner, task.part, turn)
+        if self.share > 1:
+            return to_members(self, pu, i, task, owner, done, arrived)
+        place = self.part_place(owner, task.part, turn)
         if owner.pu == pu:
             done = out.vector(pu, V_COPY, 1, self.part_bytes // 4, [done], a=self.slots[i], out=place, flags=F_A_FP32)
             event = done
@@ -368,30 +406,40 @@ class Attention(Tasks):
         arrived[owner.pu][event.semaphore] = event.value
         return done, [done]
 
-    def _part_place(self, owner: Task, part: int, turn: int) -> int:
-        number = (self._mine(owner.pu).index(owner) * self.turns + turn) * self.parts + part
-        return self.parts_at + number * self.part_bytes
+    def part_place(self, owner: Task, part: int, turn: int) -> int:
+        """Address of the results of one part of a sequence at its owner.
+
+        Parameters
+        ----------
+        owner : Task
+        part : int
+            Of all stacks.
+        turn : int
+        """
+        number = (self._mine(owner.pu).index(owner) * self.turns + turn) * self.all_parts + part
+        return self.parts_at + number * self.place_bytes
 
     def _combine(self, arrived: list[dict[int, int]], last: list[Event | None]) -> None:
         """Combine the parts of every sequence at its owner."""
-        if self.parts == 1:
+        if self.all_parts == 1:
             return
         out, width = self.out, self.model.value_dim
+        rows = self.rows // self.share
         for owner, turn in ((o, t) for o in self.owners.values() for t in range(self.turns)):
             waits = [Event(s, c) for s, c in arrived[owner.pu].items()]
-            place = self._part_place(owner, 0, turn)
+            place = self.part_place(owner, 0, turn)
             last[owner.pu] = out.vector(
                 owner.pu,
                 V_COMBINE_PARTS,
-                self.rows,
+                rows,
                 width,
                 waits,
                 a=place,
                 a_ld=width * 4,
-                planes=self.parts,
-                plane_ld=self.part_bytes,
-                c=place + self.rows * width * 4,
-                imm=self.part_bytes,
+                planes=self.all_parts,
+                plane_ld=self.place_bytes,
+                c=place + rows * width * 4,
+                imm=self.place_bytes,
                 out=self.result(owner, turn),
                 out_ld=width * 2,
             )

@@ -16,8 +16,8 @@ from nmpsim.program.isa import (
     KV,
     MOVE,
     SEND,
-    SEND_CCW,
-    SEND_CW,
+    SEND_0,
+    SEND_1,
     VECTOR,
     WAITS,
     arrival,
@@ -127,30 +127,34 @@ class Emitter:
         source_ld: int = 0,
         target: int,
         target_ld: int = 0,
+        stack: int = 0,
     ) -> tuple[Event, Event]:
         """Append a message; return its completion at the sender and its arrival at the destination.
 
         Parameters
         ----------
         pu, destination : int
-            Cores; must differ.
+            Cores; must differ, unless in another stack.
         waits : iterable of Event
             Events of the sender.
         direction : int, optional
-            0 clockwise, 1 counter-clockwise; default the shorter way.
+            Network port of both; default: 0 if the destination is nearer upwards, counted round the ring, else 1.
         common : int, optional
             Index of a shared semaphore to count it; default that of (sender, direction).
         rows, size : int
             Rows of the message and bytes of each.
         source, source_ld, target, target_ld : int
             Buffer addresses and row distances; bytes.
+        stack : int
+            How many stacks further on the destination is.  All stacks send alike, so this core gets as many messages
+            from the stack as far back, and they are counted as if they came from here.
         """
         if direction is None:
             direction = 0 if (destination - pu) % self.pus <= (pu - destination) % self.pus else 1
         signal = arrival(pu, direction) if common is None else shared(self.pus, common)
         sent = self.emit(
             pu,
-            SEND_CCW if direction else SEND_CW,
+            SEND_1 if direction else SEND_0,
             SEND,
             waits,
             m=rows,
@@ -160,6 +164,7 @@ class Emitter:
             b=target,
             b_ld=target_ld,
             bank=destination,
+            stack=stack,
             imm=direction,
             signal=signal,
         )

@@ -55,7 +55,13 @@ class Experts:
         self.rows = take("rows of an expert", most * model.hidden * 2, "ffn")
         self.sum_ld = max(n for _, n in step.hidden) * 4
         self.result = take("result of an expert", most * self.sum_ld, "ffn")
-        self.sum = take("sum of experts", m * self.sum_ld, "ffn")
+        if step.stacks is not None:
+            self.sum = step.stacks.partial
+            self.zeros_at = take(
+                "zeros", -(-self.sum_ld // step.params.dram.column_bytes) * step.params.dram.column_bytes, "ffn"
+            )
+        else:
+            self.sum = take("sum of experts", m * self.sum_ld, "ffn")
 
     def _route(self, layer: int, normed: Sliced) -> tuple[Sliced, Ready, list[tuple[int, ...]]]:
         """Emit router and top-k; returns the activations gathered by nobody yet, the weights' events, the choices."""
@@ -144,7 +150,9 @@ class Experts:
 
         def keep(pu: int, chunk: Chunk) -> Event:
             step.out.operator = index
-            return reduce_chunk(step.out, pu, step.m, chunk, self.sum + chunk.start * 4, self.sum_ld, fp32=True)
+            free = None if step.stacks is None else step.stacks.free[pu]
+            target = self.sum + chunk.start * 4
+            return reduce_chunk(step.out, pu, step.m, chunk, target, self.sum_ld, fp32=True, waits=free)
 
         h = step.sliced_ffn([[a] for a in activated], columns)
         segments = step.segments(OperatorKind.DOWN)
@@ -164,7 +172,7 @@ class Experts:
         """
         step, m, out = self.step, self.step.m, self.step.out
         normed, weights, chosen = self._route(layer, normed)
-        done: Ready = step.nothing()
+        done: Ready = step.nothing() if step.stacks is None else [list(events) for events in step.stacks.free]
         started: set[int] = set()
         if step.model.gating.shared_ffn:
             done = self._shared(layer, normed)
@@ -217,6 +225,9 @@ class Experts:
                     ]
             started.update(gather.tokens)
         out.operator = residual
+        if step.stacks is not None:
+            self._zero([t for t in range(m) if t not in started], done)
+            return step.stacks.all_reduce(done, step.x, step.x_ld)
         ready: Ready = []
         for pu, (_, number) in enumerate(step.hidden):
             ready.append(
@@ -239,6 +250,19 @@ class Experts:
                 ]
             )
         return ready
+
+    def _zero(self, tokens: list[int], done: Ready) -> None:
+        """Clear the sums of tokens whose experts are all in other stacks (changes `done`)."""
+        step = self.step
+        if not tokens:
+            return
+        came = step.constant("zeros", self.zeros_at, step.hidden, 4, done)
+        for pu, (_, columns) in enumerate(step.hidden):
+            for token in tokens if columns else ():
+                target = self.sum + token * self.sum_ld
+                waits = [*came[pu], *done[pu]]
+                ends = {"a": self.zeros_at, "a_ld": self.sum_ld, "out": target, "out_ld": self.sum_ld}
+                done[pu] = [step.out.vector(pu, V_COPY, 1, columns, waits, flags=F_A_FP32, **ends)]
 
     def _expert(self, layer: int, expert: int, m: int, rows: Ready, before: Ready) -> Ready:
         """Emit the GEMMs of one expert on its gathered rows; returns when its result stands, sliced."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from nmpsim.program.beats import Tile, useful_bytes
 from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.encode.memory import Banks, strip_counts
-from nmpsim.program.encode.passes import Operand, PassEmitter
+from nmpsim.program.encode.passes import Operand, PassEmitter, coding
 from nmpsim.program.isa import F_BIAS, F_OUT_FP32, MOVE, SPLIT_K, STREAM, TREE, V_REDUCE, WEIGHT
+from nmpsim.program.packing import narrow, scale_bytes
 from nmpsim.program.schedule import PassPlan
 from nmpsim.spec.params import CoreParams
 
@@ -149,9 +150,8 @@ class Gemm:
             total = width(segments[pu]) if k > 0 else 0
             for start in range(0, total, self.columns):
                 part = cut(segments[pu], start, self.columns)
-                tiles.append(
-                    Tile(shape.flow, shape.group, shape.split, shape.contiguous, width(part), k, k_start, part)
-                )
+                whole = Tile(shape.flow, shape.group, shape.split, shape.contiguous, width(part), k, k_start, part)
+                tiles.append(narrow(whole, self.core, shape.precision) if shape.precision.group else whole)
             self.tiles.append(tuple(tiles))
         self.rows = [banks.stream(tensor, pu, tiles) if tiles else 0 for pu, tiles in enumerate(self.tiles)]
 
@@ -168,6 +168,7 @@ class Gemm:
                     table=self.out.table(counts),
                     traffic=WEIGHT,
                     bytes=sum(useful_bytes(t) for t in tiles),
+                    imm=sum(scale_bytes(t) for t in tiles),
                 )
 
     def bring(self, m: int, a: list[tuple[int, int]], ready: list[list[Event | None]]) -> list[Operand | None]:
@@ -276,6 +277,7 @@ class Gemm:
             plane_ld=plane_ld,
             operator=self.operator,
             ready=index == 0,
+            form=coding(tile),
         )
 
 

@@ -55,7 +55,7 @@ class LatentAttention:
         done = self._project(layer, OperatorKind.Q_UP, queries, at, ld)
         joined = [step.join(pu, step.spread.sent[pu], step.joined) for pu in range(step.pus)]
         turned = self._rotate(layer, rope, [[*r, d] for r, d in zip(ready, done, strict=True)])
-        numbers = {k: step.index[f"layer{layer}.{k}"] for k in ("kv_append", "score", "softmax", "value")}
+        numbers = step.cache_operators(layer)
         width = model.heads * model.output_dim
         if self.latent.form != ABSORBED:
             heads = self._expanded(layer, ready, turned)

@@ -19,6 +19,7 @@ from nmpsim.program.encode.gemm import (
 from nmpsim.program.encode.memory import Banks, Buffer
 from nmpsim.program.encode.passes import PassEmitter
 from nmpsim.program.encode.spread import Reduction, Sliced, Spread, reduction_bytes
+from nmpsim.program.encode.stacks import StackCollectives
 from nmpsim.program.isa import V_SWIGLU
 from nmpsim.program.schedule import OVER_K, Schedule
 from nmpsim.spec.params import MachineParams
@@ -35,9 +36,11 @@ class StepLayout:
     schedule : Schedule
     params : MachineParams
         The chip the schedule was made for.
+    lasting : int
+        Least address at which regions of single phases may begin; all stacks must have the same.
     """
 
-    def __init__(self, schedule: Schedule, params: MachineParams) -> None:
+    def __init__(self, schedule: Schedule, params: MachineParams, lasting: int = 0) -> None:
         graph = schedule.graph
         self.schedule, self.params = schedule, params
         self.graph, self.model, self.m = graph, graph.model, graph.batch
@@ -48,11 +51,12 @@ class StepLayout:
         self.index = {operator.name: i for i, operator in enumerate(graph.operators)}
         columns = params.core.columns
         self.hidden = column_shares(self.model.hidden, columns, self.pus)
-        self.vocab = column_shares(self.model.vocab, columns, self.pus)
+        self.vocab = column_shares(graph.columns[1], columns, self.pus)
         self.collectives = 0
         self.bias_readers: dict[OperatorKind, Ready] = {}
         self.inner_readers: dict[int, Ready] = {}
         self._lasting_regions()
+        self.lasting = self.buffer.close_lasting(lasting)
         self._attention_regions()
         self._ffn_regions()
 
@@ -64,6 +68,9 @@ class StepLayout:
         self.beats = -(-widest * 2 // beat)
         self.x_ld = self.beats * beat
         self.x = take("residual slice", m * self.x_ld)
+        shard = self.graph.shard  # what other stacks write to stands first, at the same address in all of them
+        several = shard is not None and shard.stacks > 1
+        self.stacks = StackCollectives(self.out, self.buffer, shard, m, self.hidden) if several and shard else None
         self.y_ld = model.hidden * 2
         self.y = take("normed activations", m * self.y_ld)
         self.stats = [take(f"sums of squares {i}", self.pus * m * 4 * self._statistics()) for i in range(2)]
@@ -148,9 +155,7 @@ class StepLayout:
         self.buffer.lend("normed activations")  # read by the QKV passes, idle until the next norm
         absorbed = model.latent is not None and model.latent.form == ABSORBED
         encoder, output = (AbsorbedAttention, self.returned) if absorbed else (Attention, self.attention_out)
-        self.attention = encoder(
-            self.out, self.banks, self.buffer, model, m, self.graph.context, self.schedule.attention, output
-        )
+        self.attention = encoder(self.out, self.banks, self.buffer, self.graph, self.schedule.attention, output)
 
     def _latent_regions(self, latent: Latent) -> None:
         """Regions of latent attention."""
@@ -169,7 +174,7 @@ class StepLayout:
         if not self._reduces(OperatorKind.QKV):
             self._reduction_regions("ffn")
         active = [o for o in self.graph.operators if o.kind is OperatorKind.ACTIVATION]
-        size = max(o.m * self.h_ld(o.n) for o in active)
+        size = max((o.m * self.h_ld(o.n) for o in active), default=0)
         spaces = 2 if self.model.experts else 1
         self.h_spaces = [self.buffer.take(f"ffn slice {i}", size, "ffn") for i in range(spaces)]
         self.h = self.h_spaces[0]
@@ -192,6 +197,11 @@ class StepLayout:
         ]
         reduction = Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1]), self.flag, self.credit)
         self.spread = Spread(self.out, self.banks, self.partial, reduction)
+
+    def cache_operators(self, layer: int) -> dict[str, int]:
+        """Indices of the operators of a layer on the cache; only who holds the end of the context appends."""
+        names = ("kv_append", "score", "softmax", "value")
+        return {k: self.index[f"layer{layer}.{k}"] for k in names if f"layer{layer}.{k}" in self.index}
 
     def _reduces(self, kind: OperatorKind) -> bool:
         """Whether GEMMs of a kind are spread over K."""

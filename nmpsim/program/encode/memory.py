@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, InfeasibleError
 from nmpsim.program.beats import Tile, beats_of
+from nmpsim.program.packing import stored_beats
 from nmpsim.program.program import BeatImage, StreamImage
 from nmpsim.spec.params import CoreParams, MachineParams
 
@@ -27,15 +28,18 @@ def beats_in_strip(tile: Tile, core: CoreParams, strip: int) -> NDArray[np.int64
 
 
 @lru_cache(maxsize=4096)
-def _counts(core: CoreParams, flow: int, group: int, split: int, contiguous: int, n: int, k: int) -> tuple[int, ...]:
-    return tuple(len(_beats(core, flow, group, split, contiguous, n, k, s)) for s in range(core.strips))
+def _counts(
+    core: CoreParams, flow: int, group: int, split: int, contiguous: int, n: int, k: int, code: int, run: int
+) -> tuple[int, ...]:
+    lists = (_beats(core, flow, group, split, contiguous, n, k, s) for s in range(core.strips))
+    return tuple(stored_beats(len(beats), code, run) for beats in lists)
 
 
 def strip_counts(tiles: tuple[Tile, ...], core: CoreParams) -> tuple[int, ...]:
-    """Beats of consecutive tiles per strip; shape (strip,)."""
+    """Beats of the DRAM of consecutive tiles per strip; shape (strip,)."""
     total = np.zeros(core.strips, np.int64)
     for t in tiles:
-        total += np.array(_counts(core, t.flow, t.group, t.split, t.contiguous, t.n, t.k))
+        total += np.array(_counts(core, t.flow, t.group, t.split, t.contiguous, t.n, t.k, t.code, t.run))
     return tuple(int(x) for x in total)
 
 
@@ -129,6 +133,11 @@ class Buffer:
         self._ends = {"": 0}
         self._lent = (0, 0)
         self.regions: dict[str, tuple[int, int]] = {}
+
+    def close_lasting(self, least: int) -> int:
+        """Let the phases begin here, or at `least` if that is higher; return where."""
+        self._ends[""] = max(self._ends[""], least)
+        return self._ends[""]
 
     def lend(self, name: str) -> None:
         """Let regions that only this PU writes lie inside a lasting region that is idle while they live.

@@ -9,10 +9,11 @@ once the pass that read that operand, or the copy that read that result, is over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nmpsim.errors import Fault, InfeasibleError
+from nmpsim.program.beats import Tile
 from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.isa import ARRAY, COPY_IN, COPY_OUT, CROSS, PASS
 from nmpsim.program.schedule import PassPlan
@@ -93,6 +94,19 @@ class Operand:
         return replace(self, address=self.address + rows * self.ld)
 
 
+def coding(tile: Tile, step: int = -1) -> dict[str, int]:
+    """Return the fields of a PASS that name the format of B.
+
+    Parameters
+    ----------
+    tile : Tile
+        Its B.
+    step : int
+        Where the table holds the value of one step of INT8 codes without scales; -1: it is 1.
+    """
+    return {"imm": tile.code, "beats": tile.run, "table": step} if tile.code else {}
+
+
 class PassEmitter(Emitter):
     """Emitter that knows where passes find their operands and leave their results.
 
@@ -154,6 +168,7 @@ class PassEmitter(Emitter):
         plane_ld: int = 0,
         operator: int,
         ready: bool = True,
+        form: Mapping[str, int] | None = None,
     ) -> Event:
         """Append a PASS; return the event after which its results stand in the buffer.
 
@@ -173,6 +188,8 @@ class PassEmitter(Emitter):
             Index of the operator.
         ready : bool
             False: an earlier pass has waited for the operand already.
+        form : mapping of str to int, optional
+            Format of B, from `coding`; FP16 if left out.
 
         Raises
         ------
@@ -192,6 +209,7 @@ class PassEmitter(Emitter):
             "a": operand.address,
             "a_ld": operand.ld,
             "planes": planes,
+            **(form or {}),
         }
         if not self.separate:
             fields |= {"out": out, "out_ld": out_ld, "plane_ld": plane_ld}

@@ -18,7 +18,7 @@ from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, PartialSpace, Segments, cut, planes_of, reduce_chunk, width
 from nmpsim.program.encode.memory import Banks
 from nmpsim.program.encode.passes import Operand, PassEmitter
-from nmpsim.program.isa import SEND_CCW, SEND_CW, VECTOR
+from nmpsim.program.isa import SEND_0, SEND_1, VECTOR
 from nmpsim.program.schedule import OVER_N, GemmPlan
 
 
@@ -162,7 +162,7 @@ class Spread:
             gemm.stream()
             came = all_gather(self.out, a.own_regions(m), a.ready)
             self.sent = [
-                [*arrivals, self.out.last(pu, SEND_CW), self.out.last(pu, SEND_CCW)] for pu, arrivals in enumerate(came)
+                [*arrivals, self.out.last(pu, SEND_0), self.out.last(pu, SEND_1)] for pu, arrivals in enumerate(came)
             ]
             ready = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
             operands = gemm.bring(m, [(a.address, a.ld)] * self.out.pus, ready)
@@ -262,7 +262,7 @@ class Spread:
             space.complete[pu] = [out.last(pu, VECTOR)]
         self._return_credits(chunk.turn)
         for pu in range(out.pus):
-            space.free[chunk.turn][pu] = [out.last(pu, VECTOR), out.last(pu, SEND_CW), out.last(pu, SEND_CCW)]
+            space.free[chunk.turn][pu] = [out.last(pu, VECTOR), out.last(pu, SEND_0), out.last(pu, SEND_1)]
 
     def _return_credits(self, turn: int) -> None:
         """Tell the neighbours that a landing space is empty once the additions emitted so far are done."""

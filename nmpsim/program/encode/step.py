@@ -16,6 +16,7 @@ from nmpsim.program.encode.gemm import (
 from nmpsim.program.encode.latent import LatentAttention
 from nmpsim.program.encode.layout import Ready
 from nmpsim.program.encode.spread import Sliced
+from nmpsim.program.encode.stacks import StackCollectives
 from nmpsim.program.encode.tasks import Carried
 from nmpsim.program.encode.vectors import Normed, StepVectors
 from nmpsim.program.isa import (
@@ -44,10 +45,12 @@ class StepEncoder(StepVectors):
         The chip the schedule was made for.
     tokens : tuple of int
         Token of every sequence (for the embedding rows).
+    lasting : int
+        As for `StepLayout`.
     """
 
-    def __init__(self, schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -> None:
-        super().__init__(schedule, params, tokens)
+    def __init__(self, schedule: Schedule, params: MachineParams, tokens: tuple[int, ...], lasting: int = 0) -> None:
+        super().__init__(schedule, params, tokens, lasting)
         self.experts = Experts(self) if any(map(self.model.has_experts, self.graph.layer_numbers)) else None
         self.latent = LatentAttention(self) if self.model.latent is not None else None
         self.buffer.check()
@@ -119,6 +122,8 @@ class StepEncoder(StepVectors):
 
     def residual(self, operator: int, layer: int, kind: OperatorKind) -> Consume:
         """Return a consumer that adds a chunk, and the bias of its GEMM, to the residual stream."""
+        if self.stacks is not None:
+            return self._partial_sums(self.stacks)
         bias, biased = self.bias(layer, kind)
         flags = F_RESIDUAL | (F_BIAS if self.model.linear_bias else 0)
 
@@ -146,6 +151,30 @@ class StepEncoder(StepVectors):
             return event
 
         return add
+
+    def _partial_sums(self, stacks: StackCollectives) -> Consume:
+        """Return a consumer that leaves the partial sums of this stack in FP32."""
+
+        def keep(pu: int, chunk: Chunk) -> Event:
+            target = stacks.partial + chunk.start * 4
+            return reduce_chunk(self.out, pu, self.m, chunk, target, stacks.ld, fp32=True, waits=stacks.free[pu])
+
+        return keep
+
+    def joined_stacks(self, operator: int, layer: int, kind: OperatorKind, added: Ready) -> Ready:
+        """Join what the stacks have added: nothing to do for one stack.  Returns when the residual stream stands."""
+        if self.stacks is None:
+            return added
+        biased = None
+        bias = 0
+        if self.model.linear_bias:
+            bias, biased = self.bias(layer, kind)
+        self.out.operator = operator
+        done = self.stacks.all_reduce(added, self.x, self.x_ld, bias, biased)
+        for pu, events in enumerate(done):
+            if events and events[0] is not None:
+                self.reads_bias(kind, pu, events[0])
+        return done
 
     def relu(self, operator: int, layer: int) -> Consume:
         """Return a consumer that turns columns of the up projection into columns of `h`."""
@@ -181,7 +210,7 @@ class StepEncoder(StepVectors):
         if self.latent is not None:
             return self.latent.encode_layer(layer, normed, rope)
         heads = self.qkv_and_rope(layer, normed, rope)
-        numbers = {k: self.index[f"layer{layer}.{k}"] for k in ("kv_append", "score", "softmax", "value")}
+        numbers = self.cache_operators(layer)
         regions, done = self.attention.encode_layer(layer, numbers, heads)
         width = self.model.heads * self.model.head_dim
         whole = [(0, width if p == 0 else 0) for p in range(self.pus)]
@@ -202,7 +231,12 @@ class StepEncoder(StepVectors):
             self.segments(OperatorKind.ATTN_OUT),
             self.residual(self.index[name + "attn_residual"], layer, OperatorKind.ATTN_OUT),
         )
-        merged = [[a, *r] for a, r in zip(added, ready, strict=True)]
+        merged = self.joined_stacks(
+            self.index[name + "attn_residual"],
+            layer,
+            OperatorKind.ATTN_OUT,
+            [[a, *r] for a, r in zip(added, ready, strict=True)],
+        )
         normed = self.norm(self.index[name + "ffn_norm"], f"layers.{layer}.norm2", merged)
         second = self.index[name + "ffn_residual"]
         if self.experts is not None and self.model.has_experts(layer):
@@ -234,7 +268,8 @@ class StepEncoder(StepVectors):
             self.segments(OperatorKind.DOWN),
             self.residual(second, layer, OperatorKind.DOWN),
         )
-        return [[a, *r] for a, r in zip(added, merged, strict=True)]
+        merged = [[a, *r] for a, r in zip(added, merged, strict=True)]
+        return self.joined_stacks(second, layer, OperatorKind.DOWN, merged)
 
     def head(self, ready: Ready) -> None:
         """Final norm, LM head, greedy sampling."""
@@ -259,7 +294,7 @@ class StepEncoder(StepVectors):
                 a_ld=chunk.ld,
                 planes=chunk.planes,
                 plane_ld=chunk.plane_ld,
-                imm=self.vocab[pu][0] + chunk.start,
+                imm=self.graph.columns[0] + self.vocab[pu][0] + chunk.start,
                 out=own[pu],
                 flags=F_FIRST if chunk.start == 0 else 0,
             )
@@ -275,17 +310,11 @@ class StepEncoder(StepVectors):
             if pu:
                 _, there = out.send(pu, 0, [done[pu]], common=turn, size=m * 8, source=own[pu], target=own[pu])
                 waits.append(there)
-        out.vector(
-            0,
-            V_ARGMAX_MERGE,
-            m,
-            1,
-            waits,
-            a=self.best,
-            planes=len(parts),
-            plane_ld=m * 8,
-            out=self.best + self.pus * m * 8,
-        )
+        target = self.best + self.pus * m * 8
+        mine = target if self.stacks is None else self.stacks.own_best
+        merged = out.vector(0, V_ARGMAX_MERGE, m, 1, waits, a=self.best, planes=len(parts), plane_ld=m * 8, out=mine)
+        if self.stacks is not None:
+            self.stacks.merge_best(merged, target)
 
     def encode(self) -> Program:
         """Emit everything and return the program.
@@ -335,7 +364,7 @@ class StepEncoder(StepVectors):
         )
 
 
-def encode(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -> Program:
+def encode(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...], lasting: int = 0) -> Program:
     """Encode a schedule into a program.
 
     Parameters
@@ -345,6 +374,8 @@ def encode(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -
         The chip the schedule was made for.
     tokens : tuple of int
         Token of every sequence.
+    lasting : int
+        Several stacks: the most of `lasting_end` of them.
 
     Returns
     -------
@@ -355,4 +386,21 @@ def encode(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -
     InfeasibleError
         If buffer or banks are too small; with every region or the missing rows.
     """
-    return StepEncoder(schedule, params, tokens).encode()
+    return StepEncoder(schedule, params, tokens, lasting).encode()
+
+
+def lasting_end(schedule: Schedule, params: MachineParams) -> int:
+    """Address behind the regions of the buffer that live through the whole step.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    params : MachineParams
+        The chip the schedule was made for.
+
+    Raises
+    ------
+    InfeasibleError
+        If the buffer is too small.
+    """
+    return StepEncoder(schedule, params, (0,) * schedule.graph.batch).lasting

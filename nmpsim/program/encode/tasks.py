@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nmpsim.errors import Fault, InfeasibleError
 from nmpsim.program.beats import Tile
-from nmpsim.program.encode.emitter import Event
+from nmpsim.program.encode.emitter import Event, fp32_bits
 from nmpsim.program.encode.gemm import balanced
 from nmpsim.program.encode.memory import CACHE, Banks, beats_in_strip
 from nmpsim.program.encode.passes import PassEmitter
-from nmpsim.program.isa import KV, MOVE, STORE
+from nmpsim.program.isa import B_INT8, KV, MOVE, STORE, expansion
+from nmpsim.program.packing import CODES, place_of
 from nmpsim.program.program import BeatImage
 from nmpsim.program.schedule import AttentionPlan
-from nmpsim.workload import Model
+from nmpsim.workload import KV_STEP, OperatorGraph
 
 Places = dict[tuple[int, str], tuple[int, Tile]]
 """(task index, ``"k"`` or ``"v"``) -> (first row, tile)."""
@@ -87,10 +89,10 @@ class Side:
     first: int
 
 
-def make_tasks(model: Model, batch: int, context: int, parts: int, pus: int) -> list[Task]:
+def make_tasks(kv_heads: int, batch: int, context: int, parts: int, pus: int) -> list[Task]:
     """Spread the tasks over the PUs, head by head, sequence by sequence, part by part."""
     ranges = [r for r in balanced(context, parts) if r[1] > 0]
-    keys = [(g, b, r) for g in range(model.kv_heads) for b in range(batch) for r in range(len(ranges))]
+    keys = [(g, b, r) for g in range(kv_heads) for b in range(batch) for r in range(len(ranges))]
     tasks = []
     for pu, (first, count) in enumerate(balanced(len(keys), pus)):
         for slot, (g, b, r) in enumerate(keys[first : first + count]):
@@ -105,22 +107,32 @@ class Tasks:
     ----------
     out : PassEmitter
     banks : Banks
-    model : Model
-    batch, context : int
+    graph : OperatorGraph
     plan : AttentionPlan
     """
 
-    def __init__(
-        self, out: PassEmitter, banks: Banks, model: Model, batch: int, context: int, plan: AttentionPlan
-    ) -> None:
+    def __init__(self, out: PassEmitter, banks: Banks, graph: OperatorGraph, plan: AttentionPlan) -> None:
+        model, batch, context = graph.model, graph.batch, graph.tokens
         self.out, self.banks, self.model, self.plan, self.context = out, banks, model, plan, context
+        self.shard = graph.shard
+        self.appends = self.shard is None or self.shard.appends
+        self.share = 1 if self.shard is None else self.shard.share
+        self.group = graph.group  # query heads of a task
+        self.own = model.heads // model.kv_heads  # of which projected here
         self.core = out.params.core
-        self.all = make_tasks(model, batch, context, plan.parts, out.pus)
+        if self.share > 1 and graph.context // self.share < plan.parts:
+            got = f"{plan.parts} parts of {graph.context // self.share} tokens"
+            fault = Fault("attention", got, "at least a token in every part", "a longer context, or fewer stacks")
+            raise InfeasibleError("the context is too short for the stacks", [fault])
+        self.most_tokens = -(-graph.most_tokens // plan.parts)
+        self.all = make_tasks(model.kv_heads, batch, context, plan.parts, out.pus)
         self.by_pu = [[t for t in self.all if t.pu == pu] for pu in range(out.pus)]
         self.parts = 1 + max(t.part for t in self.all)
         self.owners = {(t.head, t.batch): t for t in self.all if t.part == self.parts - 1}
         self.number = {task: i for i, task in enumerate(self.all)}
         self.width = {"k": model.key_dim, "v": model.value_dim}
+        self.code = CODES[plan.kv]
+        self.step = out.table([fp32_bits(KV_STEP)]) if self.code == B_INT8 else -1
 
     def place(self, layer: int) -> Places:
         """Give the cached K and V of a layer their rows; returns (task index, "k" or "v") -> (row, tile)."""
@@ -154,6 +166,7 @@ class Tasks:
                         shift,
                     )
                 tensor = f"layers.{layer}.{name}.{task.batch}.{task.head}"
+                tile = tile.coded(self.code)
                 places[index, name] = (self.banks.stream(tensor, task.pu, (tile,), CACHE), tile)
         return places
 
@@ -178,11 +191,12 @@ class Tasks:
         places : Places
             Of the layer.
         sources : (int, int)
-            Buffer addresses of the new K and V, in whole beats.
+            Buffer addresses of the new K and V, in whole beats of the array.
         ready : list of Event
             When they stand.
         """
         columns = self.out.params.dram.columns
+        size = self.out.params.dram.column_bytes // expansion(self.code)  # of a beat of the array
         for name, source in zip("kv", sources, strict=True):
             row, tile = places[self.number[task], name]
             local = task.tokens - 1 - self._shift(task)
@@ -190,9 +204,10 @@ class Tasks:
                 beats = beats_in_strip(tile, self.core, strip)
                 for position in (beats[:, 0] == local).nonzero()[0]:
                     block = int(beats[position, 1])
-                    at, column = row + int(position) // columns, int(position) % columns
+                    beat, part = place_of(int(position), self.code, 0)
+                    at, column = row + beat // columns, beat % columns
                     useful = min(self.core.columns, self.width[name] - block * self.core.columns)
-                    beat = self.out.params.dram.column_bytes
+                    mask = {"imm": part * size, "n": size} if self.code else {}
                     self.out.emit(
                         task.pu,
                         MOVE,
@@ -202,9 +217,10 @@ class Tasks:
                         row=at,
                         column=column,
                         beats=1,
-                        a=source + block * beat,
+                        a=source + block * size,
                         traffic=KV,
-                        bytes=useful * 2,
+                        bytes=useful * 2 // expansion(self.code),
+                        **mask,
                     )
                     tensor = f"layers.{layer}.{name}.{task.batch}.{task.head}"
                     self.banks.images[CACHE].append(
@@ -219,8 +235,14 @@ class Tasks:
                             block * self.core.columns,
                             useful,
                             written=True,
+                            code=self.code,
+                            byte=part * size,
                         )
                     )
+
+    def members(self) -> list[tuple[int, int]]:
+        """Stacks that hold the parts of the same context, this one first: their part, and how many stacks on."""
+        return [(0, 0)] if self.shard is None else [self.shard.member(d) for d in range(self.share)]
 
     def runs(self, head: int, *, appended: bool) -> list[list[Task]]:
         """Tasks of a KV head as runs with consecutive sequences and slots on one PU."""
@@ -233,3 +255,10 @@ class Tasks:
             else:
                 runs.append([task])
         return runs
+
+    def _row(self, head: int) -> int:
+        """Row of a query head projected here among those of a task."""
+        return head + (self.shard.part * self.own if self.shard is not None else 0)
+
+    def _mine(self, pu: int) -> list[Task]:
+        return [t for t in self.owners.values() if t.pu == pu]

@@ -65,10 +65,12 @@ class StepVectors(StepLayout):
         The chip the schedule was made for.
     tokens : tuple of int
         Token of every sequence (for the embedding rows).
+    lasting : int
+        As for `StepLayout`.
     """
 
-    def __init__(self, schedule: Schedule, params: MachineParams, tokens: tuple[int, ...]) -> None:
-        super().__init__(schedule, params)
+    def __init__(self, schedule: Schedule, params: MachineParams, tokens: tuple[int, ...], lasting: int = 0) -> None:
+        super().__init__(schedule, params, lasting)
         self.tokens = tokens
 
     def embedding(self, operator: int) -> Ready:

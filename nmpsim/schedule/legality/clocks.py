@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nmpsim.program.isa import FROM, PASS, SEND, SEND_CW, UNITS, WAITS, shared
+from nmpsim.program.isa import FROM, PASS, SEND, SEND_0, UNITS, WAITS, shared
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.schedule.legality.order import Order
 
@@ -68,8 +68,9 @@ class Clocks:
         self.completion = unit + pus * UNITS
         self.ordinal = _ordinals(unit)
         self.sends = listing.of_op(SEND)
-        way = listing.field("unit")[self.sends] - SEND_CW
+        way = listing.field("unit")[self.sends] - SEND_0
         route = (listing.pu[self.sends] * 2 + way) * pus + listing.field("bank")[self.sends]
+        route = route * listing.params.stacks + listing.field("stack")[self.sends]
         routes, chain = np.unique(route, return_inverse=True)
         self.arrival = np.full(len(unit), -1, np.int64)
         self.arrival[self.sends] = 2 * pus * UNITS + chain.reshape(-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmpsim.program.isa import KV, PASS, STREAM, WEIGHT
+from nmpsim.program.isa import EXPANSION, KV, PASS, STREAM, WEIGHT
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.schedule.legality.placement import SHAPE, Images, Shape, stream_images
 
@@ -52,7 +52,9 @@ def _counts(listing: Listing, images: Images, streams: Indices, image: Indices) 
             f"those of the image, {images.counts[image[i]].tolist()}",
             "correct the table or the image",
         )
-    useful = np.array([sum(2 * shape[4] * shape[5] for shape in shapes) for shapes in images.shapes], np.int64)
+    useful = np.array(
+        [sum(2 * shape[4] * shape[5] // EXPANSION[shape[6]] for shape in shapes) for shapes in images.shapes], np.int64
+    )
     size = listing.field("bytes")[streams]
     for i in np.flatnonzero(size != useful[image]):
         listing.add(
@@ -100,8 +102,8 @@ def _compare(
 
 
 def _shape(row: Indices) -> Shape:
-    flow, group, split, contiguous, n, k = (int(x) for x in row)
-    return flow, group, split, contiguous, n, k
+    flow, group, split, contiguous, n, k, code, run = (int(x) for x in row)
+    return flow, group, split, contiguous, n, k, code, run
 
 
 def _words(shape: Shape) -> str:
@@ -110,6 +112,8 @@ def _words(shape: Shape) -> str:
 
 def _differs(images: Images, one: Shape, other: Shape) -> int:
     """Return the first strip whose beats differ between two tiles, -1 if none do."""
+    if one[6:] != other[6:]:
+        return 0
     for strip in range(images.lists.core.strips):
         if not np.array_equal(images.lists.of(one, strip), images.lists.of(other, strip)):
             return strip

@@ -7,10 +7,13 @@ import numpy as np
 from nmpsim.program.beats import legal
 from nmpsim.program.isa import (
     ARRAY,
+    B_FP8,
+    B_INT8,
     CONTIGUOUS_NAMES,
     COPY_IN,
     COPY_OUT,
     CROSS,
+    EXPANSION,
     FLOW_NAMES,
     FROM,
     IS,
@@ -21,8 +24,8 @@ from nmpsim.program.isa import (
     PASS,
     PHASES,
     SEND,
-    SEND_CCW,
-    SEND_CW,
+    SEND_0,
+    SEND_1,
     SPLIT_K,
     SPLIT_NAMES,
     STORE,
@@ -34,6 +37,7 @@ from nmpsim.program.isa import (
     V_LAYER_NORM,
     V_NORM,
     V_PICK,
+    V_QUANTISE,
     V_ROPE,
     V_ROUTE,
     V_SOFTMAX,
@@ -66,7 +70,7 @@ def _units(listing: Listing) -> None:
     fits = vector & (unit == VECTOR)
     fits |= (op == PASS) & (unit == ARRAY)
     fits |= ((op == STREAM) | (op == LOAD) | (op == STORE)) & (unit == MOVE)
-    fits |= (op == SEND) & ((unit == SEND_CW) | (unit == SEND_CCW))
+    fits |= (op == SEND) & ((unit == SEND_0) | (unit == SEND_1))
     if listing.params.core.separate:
         fits |= (op == CROSS) & ((unit == COPY_IN) | (unit == COPY_OUT))
     listing.refuse(
@@ -136,6 +140,16 @@ def _passes(listing: Listing) -> None:
         "1 slice" if core.kind == MAC_TREE else f"a divisor of {core.strips}",
         "correct group",
     )
+    code, run = listing.field("imm")[indices], listing.field("beats")[indices]
+    uneven = (contiguous != N_CONTIGUOUS) & (run > 0) & (core.columns % np.maximum(run, 1) != 0)
+    listing.refuse(
+        indices[(code < 0) | (code >= len(EXPANSION)) | (run < 0) | ((code == 0) & (run > 0)) | uneven],
+        lambda ins: f"format {ins['imm']} of B, scales for {ins['beats']} beats",
+        f"a format in 0..{len(EXPANSION) - 1}, scales of narrow formats, for whole groups of k",
+        "correct imm or beats",
+    )
+    stepped = indices[listing.field("table")[indices] != -1]
+    _tables(listing, stepped, np.ones(len(stepped), np.int64))
     rows = group * core.strip_rows
     tall = ((flow == OS) | (flow == IS)) & (m > rows)
     listing.refuse(
@@ -201,18 +215,25 @@ def _sends(listing: Listing) -> None:
     pus = listing.params.pus
     _some(listing, SEND, ("m", "rows"), ("bytes", "bytes a row"))
     indices = listing.of_op(SEND)
-    to, way, unit, signal = (listing.field(name)[indices] for name in ("bank", "imm", "unit", "signal"))
+    names = ("bank", "imm", "unit", "signal", "stack")
+    to, way, unit, signal, stack = (listing.field(name)[indices] for name in names)
     own = listing.pu[indices]
     listing.refuse(
-        indices[(to < 0) | (to >= pus) | (to == own)],
+        indices[(to < 0) | (to >= pus) | ((to == own) & (stack == 0))],
         lambda ins: f"a message to PU {ins['bank']}",
         f"another PU of 0..{pus - 1}",
         "correct bank",
     )
     listing.refuse(
-        indices[way != unit - SEND_CW],
+        indices[(stack < 0) | (stack >= listing.params.stacks)],
+        lambda ins: f"a message {ins['stack']} stacks further on",
+        f"0..{listing.params.stacks - 1}",
+        "correct stack",
+    )
+    listing.refuse(
+        indices[way != unit - SEND_0],
         lambda ins: f"direction {ins['imm']} on unit {ins['unit']}",
-        "0 on send_cw, 1 on send_ccw",
+        "0 on send_0, 1 on send_1",
         "correct imm or unit",
     )
     common = (signal >= shared(pus, 0)) & (signal < semaphores(pus))
@@ -257,6 +278,15 @@ def _vectors(listing: Listing) -> None:
             "a divisor of n",
             "correct imm or n",
         )
+    quantise = listing.of_op(V_QUANTISE)
+    code, step = listing.field("imm")[quantise], listing.field("table")[quantise]
+    listing.refuse(
+        quantise[(code != B_FP8) & (code != B_INT8)],
+        lambda ins: f"format {ins['imm']}",
+        f"{B_FP8} or {B_INT8}: FP8 or INT8",
+        "correct imm",
+    )
+    _tables(listing, quantise[step != -1], np.ones(int((step != -1).sum()), np.int64))
     _microcode(listing, indices)
 
 

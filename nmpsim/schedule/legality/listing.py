@@ -89,5 +89,5 @@ class Listing:
             return f"instructions completed by {UNIT_NAMES[semaphore]}"
         if semaphore >= shared(self.params.pus, 0):
             return f"messages of shared semaphore {semaphore - shared(self.params.pus, 0)}"
-        source, direction = divmod(semaphore - FROM, 2)
-        return f"messages from PU {source} {('clockwise', 'counter-clockwise')[direction]}"
+        source, port = divmod(semaphore - FROM, 2)
+        return f"messages from PU {source} by port {port}"

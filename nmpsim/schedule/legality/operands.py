@@ -42,6 +42,7 @@ from nmpsim.program.isa import (
     V_MOMENTS,
     V_NORM,
     V_PICK,
+    V_QUANTISE,
     V_REDUCE,
     V_RELU,
     V_ROPE,
@@ -213,6 +214,9 @@ def _row_boxes(c: _Collector) -> None:
         _planes(c, "a", "a_ld")
         _bias(c)
         _result(c)
+    if c.select(V_QUANTISE):
+        c.box(READ, c["a"], c["m"], c["n"] * FP16, c["a_ld"])
+        c.box(WRITE, c["out"], c["m"], c["n"], c["out_ld"])
     if c.select(V_BIAS):
         c.box(READ, c["a"], c["m"], c["n"] * FP16, c["a_ld"])
         c.box(READ, c["b"], 1, c["n"] * FP16)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from nmpsim.core.state import MOVE_SLOTS
 from nmpsim.program.isa import ARRAY, LOAD, MOVE, PASS, SEND, STORE, STREAM, UNIT_NAMES, UNITS, WAITS, semaphores
 from nmpsim.schedule.legality.listing import Indices, Listing
-from nmpsim.schedule.legality.placement import Images
+from nmpsim.schedule.legality.placement import SHAPE, Images
 
 RUNS_OF_A_STREAM = 2
 """Runs that a STREAM posts to a bank at most: whole rows, and the rest."""
@@ -156,8 +156,7 @@ class Untimed:
     def _takes(self, images: Images) -> dict[int, NDArray[np.int64]]:
         """Beats per strip of every PASS."""
         passes = self.listing.of_op(PASS)
-        names = ("flow", "group", "split", "contiguous", "n", "k")
-        rows = np.stack([self.listing.field(name)[passes] for name in names], axis=1).tolist()
+        rows = np.stack([self.listing.field(name)[passes] for name in SHAPE], axis=1).tolist()
         return {i: images.lists.counts(tuple(row)) for i, row in zip(passes.tolist(), rows, strict=True)}
 
     def run(self) -> Order:

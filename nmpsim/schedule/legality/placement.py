@@ -9,15 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.program.beats import Tile, beats_of, legal
-from nmpsim.program.isa import K_CONTIGUOUS, KV, LOAD, STORE, STREAM
+from nmpsim.program.isa import EXPANSION, K_CONTIGUOUS, KV, LOAD, STORE, STREAM
+from nmpsim.program.packing import stored_beats
 from nmpsim.program.program import BeatImage, StreamImage
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.spec.params import CoreParams
 
-SHAPE = ("flow", "group", "split", "contiguous", "n", "k")
-"""Fields of a tile, and of a PASS, that its beats follow from."""
+SHAPE = ("flow", "group", "split", "contiguous", "n", "k", "imm", "beats")
+"""Fields of a PASS that its beats follow from; the last two are format and run of its tile."""
 
-Shape = tuple[int, int, int, int, int, int]
+Shape = tuple[int, int, int, int, int, int, int, int]
+
+Place = tuple[int, int, int, int, int]
+"""PU, bank, row, column and first byte within the beat of a LOAD or STORE."""
 
 
 class BeatLists:
@@ -34,16 +38,17 @@ class BeatLists:
         self._counts: dict[Shape, Indices] = {}
 
     def of(self, shape: Shape, strip: int) -> Indices:
-        """Beats of one strip, as `nmpsim.program.beats.beats_of`."""
+        """Beats of the array of one strip, as `nmpsim.program.beats.beats_of`."""
         key = shape, strip
         if key not in self._lists:
-            self._lists[key] = beats_of(Tile(*shape, 0, ()), self.core, strip)
+            self._lists[key] = beats_of(Tile(*shape[:6], 0, ()), self.core, strip)
         return self._lists[key]
 
     def counts(self, shape: Shape) -> Indices:
-        """Beats of every strip; shape (strip,)."""
+        """Beats of the DRAM of every strip; shape (strip,)."""
         if shape not in self._counts:
-            self._counts[shape] = np.array([len(self.of(shape, s)) for s in range(self.core.strips)], np.int64)
+            every = (len(self.of(shape, s)) for s in range(self.core.strips))
+            self._counts[shape] = np.array([stored_beats(count, *shape[6:]) for count in every], np.int64)
         return self._counts[shape]
 
 
@@ -68,7 +73,8 @@ class Images:
         self.streams = [i for i in listing.program.images if isinstance(i, StreamImage)]
         self.beats = [i for i in listing.program.images if isinstance(i, BeatImage)]
         self.shapes: list[list[Shape]] = [
-            [(t.flow, t.group, t.split, t.contiguous, t.n, t.k) for t in image.tiles] for image in self.streams
+            [(t.flow, t.group, t.split, t.contiguous, t.n, t.k, t.code, t.run) for t in image.tiles]
+            for image in self.streams
         ]
         self.counts = np.zeros((len(self.streams), core.strips), np.int64)
         self.by_row = {(image.pu, image.row): i for i, image in enumerate(self.streams)}
@@ -86,9 +92,10 @@ class Images:
         strips = listing.params.core.strips
         bad: set[Shape] = set()
         for shape in {shape for shapes in self.shapes for shape in shapes}:
-            flow, group, split, contiguous, n, k = shape
+            flow, group, split, contiguous, n, k, code, run = shape
             known = 0 <= flow < 4 and 0 <= split < 3 and contiguous in (0, 1) and legal(flow, split, contiguous)
-            if not known or group < 1 or strips % group or n < 1 or k < 1:
+            coded = 0 <= code < len(EXPANSION) and run >= 0
+            if not known or not coded or group < 1 or strips % group or n < 1 or k < 1:
                 bad.add(shape)
         sound = True
         for image, shapes in zip(self.streams, self.shapes, strict=True):
@@ -135,7 +142,7 @@ def _in_banks(listing: Listing, images: Images) -> bool:
     for piece in images.beats:
         inside = 0 <= piece.pu < pus and 0 <= piece.bank < dram.banks and 0 <= piece.row < dram.rows
         inside = inside and piece.beats >= 1 and 0 <= piece.column <= dram.columns - piece.beats
-        size = piece.elements * (4 if piece.fp32 else 2)
+        size = piece.elements * piece.element_bytes
         if not inside or not 0 < size <= piece.beats * dram.column_bytes:
             got = f"{piece.beats} beats for {piece.elements} elements"
             listing.add(_name(piece), got, allowed + ", elements within the beats", "correct the placement")
@@ -215,7 +222,9 @@ def _written(listing: Listing, images: Images, taken: tuple[Indices, Indices, In
                 "correct it",
             )
         else:
-            found = _beat_at(images, int(image[i]), piece.bank, place - int(first[i]), listing.params.core)
+            part = piece.byte * EXPANSION[piece.code] // dram.column_bytes
+            stored = place - int(first[i]), part
+            found = _beat_at(images, int(image[i]), piece.bank, stored, listing.params.core)
             if found != (piece.index, piece.start):
                 listing.add(
                     _name(piece),
@@ -226,16 +235,24 @@ def _written(listing: Listing, images: Images, taken: tuple[Indices, Indices, In
         seen.add(piece)
 
 
-def _beat_at(images: Images, stream: int, strip: int, position: int, core: CoreParams) -> tuple[int, int]:
-    """Return row of the tensor and first element of a beat of a stream image."""
+def _beat_at(images: Images, stream: int, strip: int, stored: tuple[int, int], core: CoreParams) -> tuple[int, int]:
+    """Return row of the tensor and first element of an array beat of a stream image without scales.
+
+    `stored` is the beat of the DRAM among those of the stream in that strip, and which part of it.
+    """
+    position, part = stored
     for tile, shape in zip(images.streams[stream].tiles, images.shapes[stream], strict=True):
         beats = images.lists.of(shape, strip)
-        if position < len(beats):
-            index, block = (int(x) for x in beats[position])
+        held = stored_beats(len(beats), tile.code, tile.run)
+        number = position * EXPANSION[tile.code] + part
+        if position < held:
+            if tile.run or number >= len(beats):
+                return -1, -1
+            index, block = (int(x) for x in beats[number])
             if tile.contiguous != K_CONTIGUOUS:
                 return _row(tile, index), _column(tile, block * core.columns)
             return _column(tile, index), _row(tile, block * core.columns)
-        position -= len(beats)
+        position -= held
     return -1, -1
 
 
@@ -275,34 +292,42 @@ def _streams(listing: Listing, images: Images) -> None:
 
 
 def _loads(listing: Listing, images: Images) -> None:
-    known = {(i.pu, i.bank, i.row, i.column): i for i in images.beats if not i.written}
+    known = {(i.pu, i.bank, i.row, i.column, 0): i for i in images.beats if not i.written}
     for index in listing.of_op(LOAD):
         _match(listing, int(index), known, "a LOAD of beats that are there before")
 
 
-def _match(listing: Listing, index: int, known: dict[tuple[int, int, int, int], BeatImage], what: str) -> bool:
+def _moved(listing: Listing, index: int) -> Place:
+    """Return the place that a LOAD or STORE names."""
     ins = listing.ins[index]
-    place = int(listing.pu[index]), int(ins["bank"]), int(ins["row"]), int(ins["column"])
+    byte = int(ins["imm"]) if ins["op"] == STORE else 0
+    return int(listing.pu[index]), int(ins["bank"]), int(ins["row"]), int(ins["column"]), byte
+
+
+def _match(listing: Listing, index: int, known: dict[Place, BeatImage], what: str) -> bool:
+    ins = listing.ins[index]
+    place = _moved(listing, index)
     image = known.get(place)
     got = f"{ins['beats']} beats, {ins['bytes']} bytes of bank {place[1]}, row {place[2]}, column {place[3]}"
     if image is None:
         listing.add(listing.where(index), got, f"{what}: the place of an image", "correct bank, row or column")
         return False
-    size = image.elements * (4 if image.fp32 else 2)
-    if image.beats != ins["beats"] or size != ins["bytes"]:
+    size = image.elements * image.element_bytes
+    part = listing.params.dram.column_bytes // EXPANSION[image.code] if image.code else 0
+    masked = int(ins["n"]) if ins["op"] == STORE else 0
+    if image.beats != ins["beats"] or size != ins["bytes"] or masked != part:
         listing.add(listing.where(index), got, f"{image.beats} beats, {size} bytes of {image.tensor}", "correct them")
     return True
 
 
 def _stores(listing: Listing, images: Images) -> None:
     """Every stored beat is stored once, before the stream that reads it (moves on a bank take effect in order)."""
-    known = {(i.pu, i.bank, i.row, i.column): i for i in images.beats if i.written}
-    stored: dict[tuple[int, int, int, int], int] = {}
+    known = {(i.pu, i.bank, i.row, i.column, i.byte): i for i in images.beats if i.written}
+    stored: dict[Place, int] = {}
     for index in listing.of_op(STORE).tolist():
         if not _match(listing, index, known, "a STORE of beats of the step"):
             continue
-        ins = listing.ins[index]
-        place = int(listing.pu[index]), int(ins["bank"]), int(ins["row"]), int(ins["column"])
+        place = _moved(listing, index)
         if place in stored:
             listing.add(listing.where(index), "a place that was stored before", "one STORE of each beat", "remove one")
         stored[place] = index
@@ -311,7 +336,7 @@ def _stores(listing: Listing, images: Images) -> None:
     _stores_before_streams(listing, images, stored)
 
 
-def _stores_before_streams(listing: Listing, images: Images, stored: dict[tuple[int, int, int, int], int]) -> None:
+def _stores_before_streams(listing: Listing, images: Images, stored: dict[Place, int]) -> None:
     dram = listing.params.dram
     streams, image = listing.of_op(STREAM), stream_images(listing, images)
     known = image >= 0
@@ -320,7 +345,7 @@ def _stores_before_streams(listing: Listing, images: Images, stored: dict[tuple[
     line = listing.pu[streams[known]] * span + first
     order = np.argsort(line, kind="stable")
     line, index, image = line[order], streams[known][order], image[known][order]
-    for (pu, bank, row, column), store in stored.items():
+    for (pu, bank, row, column, _), store in stored.items():
         at = row * dram.columns + column
         i = int(np.searchsorted(line, pu * span + at, side="right")) - 1
         first_place = int(line[i]) % span

@@ -13,7 +13,7 @@ from nmpsim.program.isa import (
     MOVE,
     PASS,
     SEND,
-    SEND_CW,
+    SEND_0,
     STORE,
     STREAM,
     UNITS,
@@ -21,7 +21,7 @@ from nmpsim.program.isa import (
     arrival,
 )
 from nmpsim.program.program import BeatImage, Program, ProgramOperator, StreamImage
-from nmpsim.spec.params import MAC_TREE, SYSTOLIC, CoreParams, DramParams, MachineParams, NocParams
+from nmpsim.spec.params import MAC_TREE, RING, SYSTOLIC, CoreParams, DramParams, MachineParams, NocParams
 
 
 def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=16384, queue_depth=4):
@@ -46,7 +46,7 @@ def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=1
         **dict.fromkeys(DramParams._fields, 1)
         | {"banks": strips, "rows": 64, "columns": 4, "column_bytes": 2 * columns}
     )
-    noc = NocParams(**dict.fromkeys(NocParams._fields, 1) | {"nodes": pus})
+    noc = NocParams(**dict.fromkeys(NocParams._fields, 1) | {"nodes": pus, "radix": pus, "kind": RING, "vcs": 2})
     return MachineParams(
         name="tiny",
         pus=pus,
@@ -155,8 +155,8 @@ class Writer:
         """Append a SEND of one row; return the receiver's wait for as many messages as this direction has sent."""
         where = {"m": 1, "a": a, "b": b, "bytes": length, "bank": target, "imm": direction}
         where |= {"signal": arrival(pu, direction)} | fields
-        self.add(pu, SEND_CW + direction, SEND, waits, **where)
-        return where["signal"], int(self.done[pu, SEND_CW + direction])
+        self.add(pu, SEND_0 + direction, SEND, waits, **where)
+        return where["signal"], int(self.done[pu, SEND_0 + direction])
 
     def store(self, pu, bank, row, column, beats, a, waits=()):
         """Append a STORE."""

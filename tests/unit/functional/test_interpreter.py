@@ -19,7 +19,7 @@ from nmpsim.program.isa import (
     OS,
     PASS,
     SEND,
-    SEND_CCW,
+    SEND_1,
     STREAM,
     V_COPY,
     V_REDUCE,
@@ -126,9 +126,9 @@ def test_a_value_overwritten_too_early_gives_changing_results():
         ("imm", 1, "direction 1"),
         ("bank", 0, "PU 0"),
         ("bank", 2, "PU 2"),
-        ("signal", 4, r"signal 4; allowed: 7 or a shared one, 11\.\.14"),
+        ("signal", 4, r"signal 4; allowed: 7 or a shared one, 11\.\.16"),
         ("signal", 9, "signal 9"),
-        ("signal", 15, "signal 15"),
+        ("signal", 17, "signal 17"),
     ],
 )
 def test_a_message_that_cannot_be_sent_is_refused(field, value, words):
@@ -144,7 +144,7 @@ def test_a_message_that_lands_outside_the_buffer_names_both_ends():
     writer = Writer(chip(pus=2))
     loaded = writer.put(0, 0, np.ones(8, np.float16))
     writer.send(0, 1, 0, 16380, 16, [loaded])
-    with pytest.raises(IllegalScheduleError, match="PU 1, message from PU 0 clockwise"):
+    with pytest.raises(IllegalScheduleError, match="PU 1, message from PU 0 by port 0"):
         writer.run()
 
 
@@ -270,7 +270,7 @@ def test_a_deadlock_names_who_waits_for_what():
     lines = str(error.value).splitlines()
     assert lines[0] == "the program cannot go on: every unit with work left waits"
     waiting = "instruction 0 (copy of op0) waits"
-    assert f"PU 0, {waiting}: got messages from PU 1 counter-clockwise: 0; allowed: 2 or more" in lines[1]
+    assert f"PU 0, {waiting}: got messages from PU 1 by port 1: 0; allowed: 2 or more" in lines[1]
     assert f"PU 1, {waiting}: got instructions completed by array: 0; allowed: 1 or more" in lines[2]
     assert len(lines) == 3
 
@@ -324,7 +324,7 @@ def test_a_vector_operation_on_the_result_of_another_needs_a_wait():
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
-    [("wait2", 15, r"semaphores 0\.\.14"), ("unit", ARRAY, "unit 0; allowed: vector"), ("unit", 7, "unit 7")],
+    [("wait2", 17, r"semaphores 0\.\.16"), ("unit", ARRAY, "unit 0; allowed: vector"), ("unit", 7, "unit 7")],
 )
 def test_an_instruction_of_no_such_unit_or_semaphore_is_refused(field, value, words):
     writer = Writer(chip(pus=2))
@@ -334,7 +334,7 @@ def test_an_instruction_of_no_such_unit_or_semaphore_is_refused(field, value, wo
         writer.run()
 
 
-@pytest.mark.parametrize(("op", "unit"), [(PASS, "array"), (LOAD, "move"), (SEND, "send_cw or send_ccw")])
+@pytest.mark.parametrize(("op", "unit"), [(PASS, "array"), (LOAD, "move"), (SEND, "send_0 or send_1")])
 def test_each_operation_has_its_unit(op, unit):
     writer = Writer(chip())
     writer.add(0, VECTOR, op)
@@ -469,7 +469,7 @@ def test_sums_of_squares_travel_in_single_precision():
     came = writer.send(0, 1, 64, 128, 8, [summed], 1)
     writer.vector(1, V_COPY, [came], m=1, n=2, a=128, out=256, flags=F_A_FP32)
     writer.result("s", 1, 256, 1, 2, True)
-    assert writer.streams[0][-1]["unit"] == SEND_CCW
+    assert writer.streams[0][-1]["unit"] == SEND_1
     assert writer.run().results["s"][0] == pytest.approx((x.astype(float) ** 2).sum(1), rel=1e-6)
 
 

@@ -18,7 +18,7 @@ from nmpsim.program.isa import (
     OS,
     PASS,
     SEND,
-    SEND_CW,
+    SEND_0,
     SPLIT_N,
     STORE,
     STREAM,
@@ -87,7 +87,7 @@ class Draft:
         """Send one row; returns (completion at the sender, arrival at the destination)."""
         signal = arrival(pu, direction) if common is None else shared(self.params.pus, common)
         sent = self.emit(
-            pu, SEND_CW + direction, SEND, waits, m=1, bytes=size, a=a, b=b, bank=to, imm=direction, signal=signal
+            pu, SEND_0 + direction, SEND, waits, m=1, bytes=size, a=a, b=b, bank=to, imm=direction, signal=signal
         )
         return sent, self.count(to, signal)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nmpsim.errors import IllegalScheduleError
-from nmpsim.program.isa import ARRAY, KV, MOVE, SEND_CW, VECTOR
+from nmpsim.program.isa import ARRAY, KV, MOVE, SEND_0, VECTOR
 from nmpsim.schedule.check import check_hazards, check_program
 from tests.builders import KINDS, SNAKE, STRATUM
 from tests.unit.schedule.drafts import Draft, waits_of, without_wait
@@ -94,7 +94,7 @@ def test_loads_to_the_same_bytes_need_an_order(waits, found):
     assert [got.split(": ")[-1].split(" of ")[0] for got in hazards(draft)] == found
 
 
-@pytest.mark.parametrize(("waits", "found"), [([(SEND_CW, 1)], []), ([], ["write after read"])])
+@pytest.mark.parametrize(("waits", "found"), [([(SEND_0, 1)], []), ([], ["write after read"])])
 def test_what_a_message_is_read_from_is_overwritten_after_the_send_is_over(waits, found):
     draft = Draft(2)
     event = loaded(draft, 0, 32)

@@ -50,8 +50,8 @@ def test_two_cores_that_wait_for_messages_of_each_other():
         draft.load(pu, 0)
         draft.send(pu, 1 - pu, 0, 32, [(MOVE, 1), (arrival(1 - pu, 0), 1)])
     assert stuck(draft.program(), draft.params) == [
-        ("PU 0, instruction 1 (send of all) waits", "0 messages from PU 1 clockwise"),
-        ("PU 1, instruction 1 (send of all) waits", "0 messages from PU 0 clockwise"),
+        ("PU 0, instruction 1 (send of all) waits", "0 messages from PU 1 by port 0"),
+        ("PU 1, instruction 1 (send of all) waits", "0 messages from PU 0 by port 0"),
     ]
 
 

@@ -172,7 +172,11 @@ def test_tied_embeddings_is_a_truth_value(value):
         ({"attention_bias": True}, "attention_bias", "false, null or no such key"),
         ({"attention_bias": 0}, "attention_bias", "false, null or no such key"),
         ({"mlp_bias": True}, "mlp_bias", "false, null or no such key"),
-        ({"quantization_config": {}}, "quantization_config", "null or no such key: weights are FP16"),
+        (
+            {"quantization_config": {}},
+            "quantization_config",
+            "null, no such key, fp8 with square blocks, or gptq of 4 or 8 bits, symmetric, in groups, without desc_act",
+        ),
         ({"rope_scaling": "linear"}, "rope_scaling", "an object or null"),
         ({"num_local_experts": 8}, "num_local_experts", "no such key in a dense LlamaForCausalLM"),
     ],

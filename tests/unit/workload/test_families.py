@@ -188,7 +188,7 @@ def test_opt_knows_2048_positions():
             "deepseek-v3",
             {"quantization_config": {"quant_method": "awq"}},
             "quantization_config",
-            "null or no such key: weights are FP16",
+            "null, no such key, fp8 with square blocks, or gptq of 4 or 8 bits, symmetric, in groups, without desc_act",
         ),
     ],
 )
@@ -247,3 +247,35 @@ def test_attention_work_of_a_changed_latent_is_arithmetic(heads, width, batch, c
     assert score.macs == batch * heads * context * (width + 64)
     assert value.macs == batch * heads * context * width
     assert graph.kv_read_bytes == 2 * batch * context * (2 * width + 64)
+
+
+GRAPH_FIELDS = {
+    "llama-3.1-8b": ("hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size"),
+    "mixtral-8x7b": ("hidden_size", "num_local_experts", "num_attention_heads", "intermediate_size"),
+}
+
+
+@given(data=st.data(), name=st.sampled_from(sorted(GRAPH_FIELDS)), batch=st.integers(1, 5), context=st.integers(1, 99))
+def test_a_changed_field_changes_the_counts_of_a_step_as_arithmetic_says(data, name, batch, context):
+    """Hidden size, heads, experts: MACs, weights and cache of one layer and the LM head, written out by hand."""
+    config = config_of(name)
+    field = data.draw(st.sampled_from(GRAPH_FIELDS[name]))
+    factor = data.draw(st.sampled_from((1, 2, 4)))
+    config["head_dim"] = 128  # stays as it is where hidden size or heads change
+    config[field] *= factor
+    config["num_attention_heads"] = max(config["num_attention_heads"], config["num_key_value_heads"])
+    config["num_hidden_layers"] = 1
+    hidden, heads, keys = (config[f] for f in ("hidden_size", "num_attention_heads", "num_key_value_heads"))
+    width, vocab = config["intermediate_size"], config["vocab_size"]
+    graph = decode_step(model_of(config), batch, context)
+    attention = hidden * 128 * (heads + 2 * keys) + heads * 128 * hidden
+    network = 3 * hidden * width
+    read, active = network, network * batch
+    if "num_local_experts" in config:
+        router = hidden * config["num_local_experts"]
+        read = router + len(graph.routing.tokens[0]) * network
+        active = batch * (router + config["num_experts_per_tok"] * network)
+    assert graph.weight_bytes == 2 * (attention + read + hidden * vocab)
+    assert graph.macs == batch * (attention + hidden * vocab + 2 * heads * 128 * context) + active
+    assert graph.kv_read_bytes == 2 * batch * context * 2 * keys * 128
+    assert graph.kv_write_bytes == 2 * batch * 2 * keys * 128
