@@ -16,13 +16,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from nmpsim.cost.tables import tables
 from nmpsim.cost.verdict import verdict
+from nmpsim.program.schedule import PassPlan
 from nmpsim.spec import load_chip, resolve
-from nmpsim.spec.params import MachineParams
-from nmpsim.sweep import Mapping, Measured, Product, best, mappings, sweep
+from nmpsim.spec.params import SYSTOLIC, MachineParams
+from nmpsim.study import Point, run_study
+from nmpsim.sweep import Measured, Product, best, mappings, measure
 from nmpsim.sweep.decode import share_of
 from nmpsim.workload import load_model
 
@@ -192,7 +197,46 @@ def mean(values: Iterable[float]) -> float:
     return math.exp(sum(logs) / len(logs))
 
 
-def study(area: Area, batches: Sequence[int] = BATCHES, chosen: Sequence[str] | None = None) -> tuple[Found, str]:
+TASK = "benchmarks.decode_study:on_every_mapping"
+
+
+def on_every_mapping(settings: dict[str, Any]) -> dict[str, Any]:
+    """Measure a product on every mapping of a chip's core: the task of a point.
+
+    Parameters
+    ----------
+    settings : dict
+        ``chip``; ``array``: strips, rows and columns of each, none for trees; ``m``, ``n``, ``k``.
+    """
+    params = resolve(load_chip(settings["chip"]))
+    if settings["array"]:
+        params = with_array(params, *settings["array"])
+    product = Product("", settings["m"], settings["n"], settings["k"])
+    flows = FLOWS if settings["array"] else ()
+    return {"found": [asdict(measure(params, mapping, product)) for mapping in mappings(params.core, flows)]}
+
+
+def point_of(params: MachineParams, product: Product) -> Point:
+    """Return the point of a product on a chip whose array may have another size than shipped.
+
+    Parameters
+    ----------
+    params : MachineParams
+    product : Product
+    """
+    core = params.core
+    array = [core.strips, core.strip_rows, core.columns] if core.kind == SYSTOLIC else None
+    return Point.of(TASK, {"chip": params.name, "array": array, "m": product.m, "n": product.n, "k": product.k})
+
+
+def study(
+    area: Area,
+    batches: Sequence[int] = BATCHES,
+    chosen: Sequence[str] | None = None,
+    *,
+    folder: Path = Path("out/study"),
+    executor: Executor | None = None,
+) -> tuple[Found, str]:
     """Measure every configuration on every product.
 
     Parameters
@@ -201,6 +245,10 @@ def study(area: Area, batches: Sequence[int] = BATCHES, chosen: Sequence[str] | 
     batches : sequence of int
     chosen : sequence of str, optional
         Names of operators; all by default.
+    folder : Path
+        Of finished points.
+    executor : Executor, optional
+        As for `nmpsim.study.run_study`.
 
     Returns
     -------
@@ -214,12 +262,25 @@ def study(area: Area, batches: Sequence[int] = BATCHES, chosen: Sequence[str] | 
         if chosen is None or product.name in chosen
     ]
 
-    def run(params: MachineParams, flows: tuple[str, ...]) -> dict[tuple[str, int], list[Measured]]:
-        every: list[Mapping] = mappings(params.core, flows)
-        found = list(sweep(params, every, [product for _, product in asked]))
-        return {key: found[i * len(every) : (i + 1) * len(every)] for i, (key, _) in enumerate(asked)}
+    outcomes = run_study(
+        [point_of(params, product) for params in (area.fixed, area.strips, area.tree) for _, product in asked],
+        folder,
+        executor=executor,
+    )
+    measured = {outcome.point: outcome for outcome in outcomes}
 
-    fixed, strips, tree = run(area.fixed, FLOWS), run(area.strips, FLOWS), run(area.tree, ())
+    def run(params: MachineParams) -> dict[tuple[str, int], list[Measured]]:
+        found = {}
+        for key, product in asked:
+            outcome = measured[point_of(params, product)]
+            assert outcome.figures is not None, outcome.why
+            found[key] = [
+                Measured(**{**one, "product": product, "mapping": PassPlan(**one["mapping"])})
+                for one in outcome.figures["found"]
+            ]
+        return found
+
+    fixed, strips, tree = run(area.fixed), run(area.strips), run(area.tree)
 
     def of_flow(found: dict[tuple[str, int], list[Measured]], flow: str) -> dict[tuple[str, int], Measured]:
         return {key: best(x for x in ones if x.mapping.flow_name == flow) for key, ones in found.items()}

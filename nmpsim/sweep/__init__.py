@@ -10,7 +10,7 @@ figure.py    utilisation over M
 """
 
 from nmpsim.sweep.decode import Product, decode_products
-from nmpsim.sweep.mapping import Mapping, mappings
+from nmpsim.sweep.mapping import mappings
 from nmpsim.sweep.run import Measured, best, measure, sweep
 
-__all__ = ["Mapping", "Measured", "Product", "best", "decode_products", "mappings", "measure", "sweep"]
+__all__ = ["Measured", "Product", "best", "decode_products", "mappings", "measure", "sweep"]

@@ -19,8 +19,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, WS
+from nmpsim.program.schedule import PassPlan
 from nmpsim.spec.params import CoreParams
-from nmpsim.sweep.mapping import Mapping
 
 
 class Edges(NamedTuple):
@@ -36,13 +36,13 @@ def _up(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def pass_edges(core: CoreParams, mapping: Mapping, m: int, n: int, k: int) -> Edges:
+def pass_edges(core: CoreParams, mapping: PassPlan, m: int, n: int, k: int) -> Edges:
     """Return what the edges move in one PASS; of a MAC tree with full folds.
 
     Parameters
     ----------
     core : CoreParams
-    mapping : Mapping
+    mapping : PassPlan
     m, n, k : int
         Of the PASS.
     """

@@ -2,74 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from nmpsim.program.beats import legal
 from nmpsim.program.isa import (
     CHAIN,
-    CONTIGUOUS_NAMES,
-    FLOW_NAMES,
     IS,
     K_CONTIGUOUS,
     N_CONTIGUOUS,
     OS,
     SPLIT_K,
     SPLIT_N,
-    SPLIT_NAMES,
     TREE,
     WS,
 )
+from nmpsim.program.schedule import PassPlan
 from nmpsim.spec.params import MAC_TREE, CoreParams
 
 FLOWS = {"OS": OS, "WS": WS, "IS": IS}
 
 
-@dataclass(frozen=True)
-class Mapping:
-    """How a product is put onto a compute unit.
-
-    Parameters
-    ----------
-    flow, group, split, contiguous : int
-        As in the instruction PASS.
-    """
-
-    flow: int
-    group: int
-    split: int
-    contiguous: int
-
-    @property
-    def flow_name(self) -> str:
-        """Name of the dataflow."""
-        return FLOW_NAMES[self.flow]
-
-    @property
-    def split_name(self) -> str:
-        """Name of the relation of the groups."""
-        return SPLIT_NAMES[self.split]
-
-    @property
-    def layout(self) -> str:
-        """Dimension that runs within a beat of B."""
-        return CONTIGUOUS_NAMES[self.contiguous]
-
-    def shape(self, core: CoreParams) -> str:
-        """Return rows and columns of the logical array; of all groups with their number if they are split."""
-        groups = core.strips // self.group
-        if self.flow == TREE:
-            return f"{core.strips} slices"
-        rows = self.group * core.strip_rows
-        return f"{rows}x{core.columns * groups}" if self.split == CHAIN else f"{groups}*{rows}x{core.columns}"
-
-    def text(self, core: CoreParams) -> str:
-        """Return the mapping in a few words."""
-        if self.flow == TREE:
-            return f"{self.flow_name} {self.layout} {self.split_name}"
-        return f"{self.flow_name} {self.shape(core)} {self.split_name}"
-
-
-def mappings(core: CoreParams, dataflows: tuple[str, ...]) -> list[Mapping]:
+def mappings(core: CoreParams, dataflows: tuple[str, ...]) -> list[PassPlan]:
     """Return every mapping of a compute unit; one group alone is a chain.
 
     Parameters
@@ -90,16 +41,16 @@ def mappings(core: CoreParams, dataflows: tuple[str, ...]) -> list[Mapping]:
             for split in ((CHAIN, SPLIT_K, SPLIT_N) if group < core.strips else (CHAIN,))
             for layout in layouts
         ]
-    return [Mapping(*fields) for fields in found if legal(fields[0], fields[2], fields[3])]
+    return [PassPlan(*fields) for fields in found if legal(fields[0], fields[2], fields[3])]
 
 
-def most_rows(core: CoreParams, mapping: Mapping) -> int | None:
+def most_rows(core: CoreParams, mapping: PassPlan) -> int | None:
     """Return the most rows of A that one PASS takes; None if it takes any number.
 
     Parameters
     ----------
     core : CoreParams
-    mapping : Mapping
+    mapping : PassPlan
     """
     if mapping.flow == WS:
         return None
@@ -108,12 +59,12 @@ def most_rows(core: CoreParams, mapping: Mapping) -> int | None:
     return mapping.group * core.strip_rows
 
 
-def planes_of(core: CoreParams, mapping: Mapping) -> int:
+def planes_of(core: CoreParams, mapping: PassPlan) -> int:
     """Return the planes of partial sums that a PASS leaves; the reducer of a MAC tree adds its own.
 
     Parameters
     ----------
     core : CoreParams
-    mapping : Mapping
+    mapping : PassPlan
     """
     return core.strips // mapping.group if mapping.split == SPLIT_K and mapping.flow != TREE else 1

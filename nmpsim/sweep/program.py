@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.program.isa import ARRAY, INSTRUCTION, IS, PASS, V_REDUCE, VECTOR, WAITS
+from nmpsim.program.schedule import PassPlan
 from nmpsim.program.vector import loops
 from nmpsim.spec.params import CoreParams
-from nmpsim.sweep.mapping import Mapping, most_rows, planes_of
+from nmpsim.sweep.mapping import most_rows, planes_of
 
 PARTIAL_SHARE = 4
 """Planes of a pass take at most one part in so many of the buffer; there are two sets."""
@@ -44,13 +45,13 @@ def pieces_of(total: int, most: int | None) -> list[tuple[int, int]]:
     return [(start, min(step, total - start)) for start in range(0, total, step)]
 
 
-def piece_columns(core: CoreParams, mapping: Mapping, rows: int) -> int | None:
+def piece_columns(core: CoreParams, mapping: PassPlan, rows: int) -> int | None:
     """Return the most columns of a PASS; None if it takes any number.
 
     Parameters
     ----------
     core : CoreParams
-    mapping : Mapping
+    mapping : PassPlan
     rows : int
         Rows of A of the PASS.
     """
@@ -86,13 +87,13 @@ class _Stream:
         return made
 
 
-def instructions(core: CoreParams, mapping: Mapping, m: int, n: int, k: int) -> NDArray[Any]:
+def instructions(core: CoreParams, mapping: PassPlan, m: int, n: int, k: int) -> NDArray[Any]:
     """Return the program of C[m, n] = A[m, k] B[k, n] on one core.
 
     Parameters
     ----------
     core : CoreParams
-    mapping : Mapping
+    mapping : PassPlan
     m, n, k : int
 
     Returns

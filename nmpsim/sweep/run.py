@@ -18,12 +18,12 @@ from nmpsim.core.state import BUSY, EDGE_BANDWIDTH, make_state
 from nmpsim.dram.native.state import make_state as make_channels
 from nmpsim.errors import Fault, InternalError, SpecError
 from nmpsim.kernel import interrupts_held
-from nmpsim.noc.state import make_state as make_network
+from nmpsim.noc.die.state import make_ports
 from nmpsim.program.isa import ARRAY, PASS, UNITS
+from nmpsim.program.schedule import PassPlan
 from nmpsim.spec.params import MachineParams
 from nmpsim.sweep.decode import Product
 from nmpsim.sweep.edges import pass_edges
-from nmpsim.sweep.mapping import Mapping
 from nmpsim.sweep.program import MULTIPLY, instructions
 
 LIMIT = 2**40
@@ -40,7 +40,7 @@ class Measured:
     Parameters
     ----------
     product : Product
-    mapping : Mapping
+    mapping : PassPlan
     passes : int
         PASS instructions.
     cycles : int
@@ -64,7 +64,7 @@ class Measured:
     """
 
     product: Product
-    mapping: Mapping
+    mapping: PassPlan
     passes: int
     cycles: int
     macs: int
@@ -100,7 +100,7 @@ def check_chip(params: MachineParams) -> None:
 
 def measure(
     params: MachineParams,
-    mapping: Mapping,
+    mapping: PassPlan,
     product: Product,
     *,
     rate: Fraction | None = None,
@@ -112,7 +112,7 @@ def measure(
     ----------
     params : MachineParams
         The chip; one of its cores is used.
-    mapping : Mapping
+    mapping : PassPlan
     product : Product
     rate : Fraction, optional
         Bytes per core cycle that each bank delivers into its FIFO; without it every FIFO is always full.
@@ -139,7 +139,7 @@ def measure(
     program = made.astype(np.dtype((np.record, made.dtype))).view(np.recarray)
     state = make_state(alone, 2)
     state.core.end = len(program)
-    channel, network = make_channels(alone.dram, 1, tokens=TOKENS), make_network(alone.noc)
+    channel, network = make_channels(alone.dram, 1, tokens=TOKENS), make_ports(alone.noc)
     taken = TAKEN.zeros(4 * core.run_ahead)
     taken.at = -1
     beat_bytes = 2 * core.columns
@@ -165,7 +165,7 @@ def measure(
     macs, beats = int(state.actor.macs.sum()), int(state.actor.pops.sum())
     if end == STOPPED or macs != work:
         raise InternalError(f"{product} on {mapping.text(core)}: end {end}, {macs} of {work} MACs")
-    settle_core(0, end, state)
+    settle_core(0, end, 1, state)
     cycles = end - 1  # the sequencer hands over the first PASS in cycle 0
     edges = [
         pass_edges(core, mapping, int(row["m"]), int(row["n"]), int(row["k"]))
@@ -195,7 +195,7 @@ def measure(
 
 def sweep(
     params: MachineParams,
-    chosen: Iterable[Mapping],
+    chosen: Iterable[PassPlan],
     products: Iterable[Product],
     *,
     rate: Fraction | None = None,
@@ -205,7 +205,7 @@ def sweep(
     Parameters
     ----------
     params : MachineParams
-    chosen : iterable of Mapping
+    chosen : iterable of PassPlan
     products : iterable of Product
     rate : Fraction, optional
         As for `measure`.
@@ -214,7 +214,7 @@ def sweep(
     ------
     Measured
     """
-    known: dict[tuple[int, int, int, Mapping], Measured] = {}
+    known: dict[tuple[int, int, int, PassPlan], Measured] = {}
     every = list(chosen)
     for product in products:
         for mapping in every:

@@ -2,10 +2,11 @@
 
 from nmpsim.program.beats import legal
 from nmpsim.program.isa import IS, K_CONTIGUOUS, OS, SPLIT_K, TREE
+from nmpsim.program.schedule import PassPlan
 from nmpsim.spec import load_chip, resolve
 from nmpsim.sweep import Product, decode_products, mappings
 from nmpsim.sweep.decode import share_of
-from nmpsim.sweep.mapping import Mapping, most_rows, planes_of
+from nmpsim.sweep.mapping import most_rows, planes_of
 from nmpsim.workload import load_model
 
 SNAKE, STRATUM = resolve(load_chip("snake")), resolve(load_chip("stratum"))
@@ -29,8 +30,8 @@ def test_a_pass_takes_the_rows_of_its_shape():
 
 
 def test_fission_over_k_leaves_a_plane_per_group_but_the_reducer_of_a_tree_none():
-    assert planes_of(SNAKE.core, Mapping(OS, 4, SPLIT_K, 0)) == 4
-    assert planes_of(STRATUM.core, Mapping(TREE, 1, SPLIT_K, 0)) == 1
+    assert planes_of(SNAKE.core, PassPlan(OS, 4, SPLIT_K, 0)) == 4
+    assert planes_of(STRATUM.core, PassPlan(TREE, 1, SPLIT_K, 0)) == 1
 
 
 def test_columns_are_dealt_out_in_whole_beats():

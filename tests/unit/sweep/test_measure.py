@@ -14,8 +14,9 @@ from nmpsim.dram.native.state import make_state
 from nmpsim.errors import SpecError
 from nmpsim.kernel import NEVER
 from nmpsim.program.isa import ARRAY, CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS
+from nmpsim.program.schedule import PassPlan
 from nmpsim.spec import load_chip, resolve
-from nmpsim.sweep import Mapping, Product, best, measure, sweep
+from nmpsim.sweep import Product, best, measure, sweep
 from nmpsim.sweep.edges import pass_edges
 from nmpsim.sweep.mapping import most_rows
 from nmpsim.sweep.program import instructions
@@ -24,7 +25,7 @@ from tests.unit.sweep.small import all_mappings, small_array, small_tree
 
 
 def mapping_of(flow, group, split):
-    return Mapping(flow, group, split, K_CONTIGUOUS if flow == IS else N_CONTIGUOUS)
+    return PassPlan(flow, group, split, K_CONTIGUOUS if flow == IS else N_CONTIGUOUS)
 
 
 @pytest.mark.parametrize("flow", [OS, WS, IS])
@@ -50,7 +51,7 @@ def test_a_chain_takes_the_cycles_of_the_drawing():
 def test_a_slice_takes_the_cycles_counted_by_hand():
     """One row, 4 beats in the registers of each slice: load 0-3, 4 x 8 products by 8 a cycle 4-7, tree 5, write 1."""
     params = small_tree()
-    found = measure(params, Mapping(TREE, 1, SPLIT_N, K_CONTIGUOUS), Product("counted", 1, 16, 8))
+    found = measure(params, PassPlan(TREE, 1, SPLIT_N, K_CONTIGUOUS), Product("counted", 1, 16, 8))
     assert (found.cycles, found.beats) == (4 + 4 + 5 + 1, 16)
     assert found.utilisation == 128 / (14 * 32)
 
