@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-
-class Interval(NamedTuple):
-    """What one unit did, or why it did not, from core cycle `start` to before core cycle `end`."""
-
-    pu: int
-    unit: str
-    reason: str
-    operator: str
-    start: int
-    end: int
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,7 +26,8 @@ class OperatorRun:
     macs, read_bytes, write_bytes, flits, vector_elements : int
         Work of its instructions; bytes without padding.
     bounds : dict of str to float
-        Core cycles that no machine with these peaks can beat, by ``compute``, ``vector``, ``dram``, ``noc``.
+        Core cycles that no machine with these peaks can beat, by ``compute``, ``vector``, ``dram``, ``noc`` and
+        ``stack_link``.
     array_cycles : dict of str to int
         Core cycles of the compute units (all PUs, all actors) while they worked on it or waited for it, by reason.
     """
@@ -92,10 +82,10 @@ class Run:
         Versions, hashes of the inputs, options.
     notes : tuple of str
         What was rounded to cycles, and by how much.
-    intervals : tuple of Interval
-        What every unit did when, sorted by PU, unit and start; empty unless recorded.
     energy_J : dict of str to float
         Energy of the step by component.
+    network : dict of str to list
+        What every link, router and link between stacks did, see `Simulation.network`.
     """
 
     cycles: int
@@ -109,5 +99,5 @@ class Run:
     speed: dict[str, float]
     provenance: dict[str, Any]
     notes: tuple[str, ...] = ()
-    intervals: tuple[Interval, ...] = ()
     energy_J: dict[str, float] = field(default_factory=dict)
+    network: dict[str, list[dict[str, int]]] = field(default_factory=dict)

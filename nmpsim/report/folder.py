@@ -27,9 +27,17 @@ from pathlib import Path
 from nmpsim.errors import Fault, NmpsimError
 from nmpsim.report.result import FORMAT
 
-RESULT, REPORT, OPERATORS, INTERVALS = "result.json", "report.txt", "operators.parquet", "intervals.parquet"
-FILES = (RESULT, REPORT, OPERATORS, INTERVALS)
-"""Files of a result; the last only if asked for."""
+RESULT, REPORT, OPERATORS, PAGE = "result.json", "report.txt", "operators.parquet", "report.html"
+TRACE = (
+    "trace.json",
+    "trace-intervals.parquet",
+    "trace-banks.parquet",
+    "trace-accesses.parquet",
+    "trace-instructions.parquet",
+    "trace-flows.parquet",
+)
+FILES = (RESULT, REPORT, OPERATORS, PAGE, *TRACE)
+"""Files of a result; the page and the trace only if asked for."""
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}

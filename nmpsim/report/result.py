@@ -44,6 +44,7 @@ def result_of(run: Run) -> dict[str, Any]:
         "operators": [operator_of(run, operator) for operator in run.operators],
         "stalls": {unit: dict(reasons) for unit, reasons in run.stalls.items()},
         "counts": dict(run.counts),
+        "network": {level: [dict(row) for row in rows] for level, rows in run.network.items()},
         "energy_J": energy_of(run),
         "peaks": dict(run.peaks),
         "speed": dict(run.speed),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.box import Box
 from rich.console import Console
@@ -59,17 +60,26 @@ def _header(run: Run) -> str:
     words += [f"first tier {options['first_tier']}"] if options["first_tier"] else []
     words += [f"first layer {options['first_layer']}"] if "first_layer" in options else []
     words += [f"{options['attention']} attention"] if "attention" in options else []
+    words += [_formats(options["precision"])] if "precision" in options else []
     ghz = f"{run.clock_GHz:g} GHz"
     experts = run.provenance.get("distinct_experts", {})
+    stacks = run.provenance.get("stacks")
     facts = [
         ("model", f"{run.provenance['model']['name']}, {', '.join(words)}"),
         *([("distinct experts", _experts(list(experts.values())))] if experts else []),
         ("chip", str(run.provenance["chip"]["name"])),
+        *([("stacks", _stacks(stacks))] if stacks else []),
         ("cycles", f"{run.cycles:,} cycles of the core clock, {ghz}"),
         ("time per token", f"{_seconds(run.seconds)} (one step: every sequence gets one token)"),
         ("tokens per second", f"{batch / run.seconds:,.1f} (batch {batch} / time of the step)"),
     ]
     return "\n".join(f"{name:<19}{value}" for name, value in facts)
+
+
+def _stacks(stacks: dict[str, Any]) -> str:
+    """Return which stack was simulated, and for whom it stands."""
+    role = "representative of all" if stacks["representative"] else f"imbalance {stacks['imbalance']:.3f}"
+    return f"{stacks['number']}, of which {stacks['simulated']} was simulated, {role} ({stacks['reason']})"
 
 
 def _experts(counts: list[int]) -> str:
@@ -84,6 +94,12 @@ def _seconds(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.4g} {unit}"
     return f"{seconds * 1e9:.4g} ns"
+
+
+def _formats(precision: Mapping[str, object]) -> str:
+    """Formats of a step that is not FP16 everywhere."""
+    group = f" in groups of {precision['group']}" if precision["group"] else ""
+    return f"weights {precision['weights']}{group}, KV cache {precision['kv']}"
 
 
 def _bounds(run: Run) -> str:

@@ -8,7 +8,8 @@ import pytest
 from nmpsim.core.state import REASONS as CORE_REASONS
 from nmpsim.dram.native.state import REASONS as BANK_REASONS
 from nmpsim.machine.simulate import Simulation
-from nmpsim.noc.state import REASONS as LINK_REASONS
+from nmpsim.noc.die.state import LINK_REASONS
+from nmpsim.noc.router.state import CAUSES
 from nmpsim.program.beats import Tile
 from nmpsim.program.encode.emitter import Emitter
 from nmpsim.program.encode.memory import strip_counts
@@ -89,7 +90,8 @@ def unit_sections():
 def test_every_stall_reason_is_in_the_timing_model_and_no_other():
     parts = unit_sections()
     assert named_reasons(parts.pop("Bank")) == set(BANK_REASONS)
-    assert named_reasons(parts.pop("Output")) == set(LINK_REASONS)
+    assert named_reasons(parts.pop("Virtual")) == set(CAUSES)
+    assert named_reasons(parts.pop("Link")) == set(LINK_REASONS)
     assert set.union(*(named_reasons(part) for part in parts.values())) == set(CORE_REASONS)
 
 
@@ -151,6 +153,7 @@ def test_clock_table_is_that_of_the_chips():
             params.core_period,
             params.dram_period,
             params.noc_period,
+            params.link.period,
         ]
 
 

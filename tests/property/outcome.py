@@ -11,9 +11,11 @@ import numpy as np
 from nmpsim.core.state import REASONS
 from nmpsim.dram.native.state import command_log
 from nmpsim.machine.simulate import Simulation
-from nmpsim.program.isa import CROSS, LOAD, SEND, SEND_CCW, SEND_CW, STORE, STREAM, UNITS
+from nmpsim.program.isa import CROSS, LOAD, SEND, SEND_0, SEND_1, STORE, STREAM, UNITS
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
+from tests.property.collected import Collected
+from tests.unit.noc.bench import hops_between
 
 LIMIT = 400_000
 """Core cycles that no run of these tests needs."""
@@ -36,27 +38,33 @@ ARCHITECTURAL = {
 
 def run(params: MachineParams, program: Program, **options: Any) -> Simulation:
     """A finished simulation, with a DRAM command log and intervals; `options` as for `Simulation`."""
-    simulation = Simulation(params, program, **({"log_capacity": LOG, "intervals": True} | options))
+    simulation = Simulation(params, program, **({"log_capacity": LOG, "recorder": Collected()} | options))
     simulation.run(limit_cycles=LIMIT)
     return simulation
 
 
+def collected(simulation: Simulation) -> Collected:
+    """What the recorder of `run` was handed."""
+    recorder = simulation._recorder
+    return recorder if isinstance(recorder, Collected) else Collected()
+
+
 def observed(simulation: Simulation) -> dict[str, Any]:
     """Results, accounts, commands and final registers, as plain values to compare with ==."""
-    cores, channels, network = simulation.die.cores, simulation.die.channels, simulation.die.network
+    cores, channels = simulation.die.cores, simulation.die.channels
     seen: dict[str, Any] = {
         "end": simulation.end,
         "counts": simulation.counts(),
         "stalls": simulation.stalls(),
         "spans": simulation.spans().tolist(),
         "work": cores.work.tolist(),
-        "intervals": simulation.intervals().tolist(),
+        "intervals": collected(simulation).intervals().tolist(),
+        "events": collected(simulation).events().tolist(),
+        "bank intervals": collected(simulation).banks().tolist(),
         "unit stalls": cores.stall.tolist(),
         "bank stalls": channels.stall.tolist(),
-        "link stalls": network.stall.tolist(),
         "bank counters": channels.counter.tolist(),
-        "routers": network.node[["injected", "ejected", "conflicts"]].tolist(),
-        "links": network.link["flits"].tolist(),
+        "network": simulation.network(),
         "semaphores": cores.semaphore.tolist(),
         "commands": command_log(channels, simulation.end + 1).tolist(),
     }
@@ -138,11 +146,11 @@ class Work:
 
     @property
     def flit_hops(self) -> int:
-        total, pus = 0, self.params.pus
+        total = 0
         for pu, stream in enumerate(self.program.streams):
             for ins in stream[stream["op"] == SEND]:
                 there = int(ins["bank"])
-                hops = (pu - there) % pus if ins["imm"] else (there - pu) % pus
+                hops = hops_between(self.params.noc, pu, there)
                 total += hops * int(ins["m"]) * -(-int(ins["bytes"]) // self.params.noc.flit_bytes)
         return total
 
@@ -163,7 +171,7 @@ def unit_reasons(simulation: Simulation) -> dict[str, dict[str, int]]:
         "sequencer": stall[:, :1],
         "vector": stall[:, 1:2],
         "move": stall[:, 2:3],
-        "send": stall[:, SEND_CW : SEND_CCW + 1],
+        "send": stall[:, SEND_0 : SEND_1 + 1],
         "array": stall[:, UNITS:],
     }
     return {

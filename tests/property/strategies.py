@@ -20,6 +20,10 @@ from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.encode.memory import strip_counts
 from nmpsim.program.isa import (
     ARRAY,
+    B_FP8,
+    B_FP16,
+    B_INT4,
+    B_INT8,
     CHAIN,
     COPY_IN,
     COPY_OUT,
@@ -83,8 +87,9 @@ def random_chip(choose: Choose, kind: str | None = None, row_beats: Sequence[int
     banks, bank_bytes = choose((8, 2, 16, 40)), choose((16, 32, 8))
     ports = banks * bank_bytes
     core_GHz, dram_GHz, noc_GHz = choose(CLOCKS)
+    pus = choose((2, 1, 3, 4))
     settings = {
-        "chip.pus": choose((2, 1, 3, 4)),
+        "chip.pus": pus,
         "clock.core_GHz": core_GHz,
         "clock.dram_GHz": dram_GHz,
         "clock.noc_GHz": noc_GHz,
@@ -123,7 +128,11 @@ def random_chip(choose: Choose, kind: str | None = None, row_beats: Sequence[int
         "noc.flit_bytes": choose((16, 8, 64)),
         "noc.vcs": choose((2, 4)),
         "noc.buffer_flits": choose((8, 1, 2)),
-        "noc.router_cycles": choose((2, 1, 3)),
+        "noc.topology": choose(("ring", "crossbar", f"mesh:{pus}")),
+        "noc.routing_cycles": choose((0, 1)),
+        "noc.switch_cycles": choose((1, 2)),
+        "noc.speculation": choose(("on", "off")),
+        "noc.port_cycles": choose((0, 1)),
         "noc.link_cycles": choose((1, 2)),
         "noc.credit_cycles": choose((1, 2)),
         "noc.sync_cycles": choose((2, 1, 3)),
@@ -290,7 +299,10 @@ class ProgramWriter:
             shape = random_shape(self.choose, core) if self.choose((False, False, True)) else shape
             m = self.choose(range(1, most_rows(core, shape) + 1))
             n, k = self.choose((5, 1, 16, 33, 70)), self.choose((6, 1, 17, 40))
-            tiles.append(Tile(shape.flow, shape.group, shape.split, shape.contiguous, n, k, 0, ((0, n),)))
+            tile = Tile(shape.flow, shape.group, shape.split, shape.contiguous, n, k, 0, ((0, n),))
+            code = self.choose((B_FP16, B_FP16, B_FP8, B_INT8, B_INT4))
+            runs = (0, 2, 4) if code and self.params.dram.fifo_columns > self.params.dram.columns else (0,)
+            tiles.append(tile.coded(code, self.choose(runs)))
             plans.append(m)
         macs = sum(m * t.n * t.k for m, t in zip(plans, tiles, strict=True))
         self.operator("product", macs)
@@ -324,6 +336,8 @@ class ProgramWriter:
                 out=self.address(self.spaces.output),
                 out_ld=4 * tile.n,
                 planes=1,
+                imm=tile.code,
+                beats=tile.run,
             )
             self.events[pu].append(event)
 

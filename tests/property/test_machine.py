@@ -16,11 +16,10 @@ from nmpsim.core.state import REASONS
 from nmpsim.dram.check.native import check_native
 from nmpsim.dram.native.state import REASONS as BANK_REASONS
 from nmpsim.machine.simulate import Simulation
-from nmpsim.machine.state import Die
-from nmpsim.noc.state import REASONS as LINK_REASONS
+from nmpsim.noc.router.state import CAUSES
 from nmpsim.program.isa import CONSTANT, MOVE
 from tests.builders import SNAKE, STRATUM
-from tests.property.outcome import LIMIT, Work, differences, observed, run, unit_reasons
+from tests.property.outcome import LIMIT, Work, collected, differences, observed, run, unit_reasons
 from tests.property.strategies import Dice, drawn_by, random_job, random_program
 
 PROGRAMS = range(120)
@@ -90,14 +89,13 @@ def assert_sound(simulation: Simulation) -> None:
     for queue in (die.channels.fifo, die.channels.write_fifo):
         assert (queue["head"] == queue["filled"]).all()
         assert (queue["filled"] == queue["reserved"]).all()
-    for port in (die.network.buffer, die.network.inject, die.network.eject):
+    for port in (die.network.inject, die.network.eject):
         assert (port["head"] == port["filled"]).all()
 
     # the account of every unit holds every tick up to the end, those of the banks every DRAM cycle
-    core, noc = ((simulation.end // period + 1) * period for period in (params.core_period, params.noc_period))
+    core = (simulation.end // params.core_period + 1) * params.core_period
     assert (cores.stall >= 0).all()
     assert (cores.stall.sum(axis=2) == core).all()
-    assert (die.network.stall.sum(axis=2) == noc).all()
     assert (die.channels.stall.sum(axis=2) == simulation.end // params.dram_period + 1).all()
     assert (cores.work.sum(axis=(1, 2)) <= core * cores.actor.shape[1]).all()
 
@@ -117,8 +115,9 @@ def assert_checked(simulation: Simulation) -> None:
 
 def assert_intervals_are_the_accounts(simulation: Simulation) -> None:
     """The recorded intervals of every unit follow each other without a gap and sum to its account."""
-    every = simulation.intervals()
+    every = collected(simulation).intervals()
     stall = simulation.die.cores.stall
+    every = every[every["unit"] < stall.shape[1]]
     total = np.zeros_like(stall)
     np.add.at(total, (every["pu"], every["unit"], every["reason"]), every["end"] - every["start"])
     assert (total == stall).all()
@@ -189,18 +188,19 @@ def test_a_decode_step_moves_the_bytes_of_its_graph_and_keeps_its_bounds():
 
 def test_every_reason_is_met_where_it_can_be_and_nowhere_else():
     met = {kind: dict.fromkeys(REASONS, 0) for kind in REACHABLE}
-    banks, links = np.zeros(len(BANK_REASONS), np.int64), np.zeros(len(LINK_REASONS), np.int64)
+    banks, causes = np.zeros(len(BANK_REASONS), np.int64), dict.fromkeys(CAUSES, 0)
     for simulation in all_runs():
         for kind, row in unit_reasons(simulation).items():
             for name, ticks in row.items():
                 met[kind][name] += ticks
         banks += simulation.die.channels.stall.sum(axis=(0, 1))
-        links += simulation.die.network.stall.sum(axis=(0, 1))
+        for name, cycles in simulation.stalls()["router"].items():
+            causes[name] += cycles
     for kind, row in met.items():
         assert {name for name, ticks in row.items() if ticks} == REACHABLE[kind], kind
     assert set().union(*REACHABLE.values()) == set(REASONS), "a reason that no unit can have"
     assert banks.all(), dict(zip(BANK_REASONS, banks, strict=True))
-    assert links.all(), dict(zip(LINK_REASONS, links, strict=True))
+    assert {name for name, cycles in causes.items() if cycles} == set(CAUSES) - {"switch_held"}
 
 
 def test_every_instruction_every_conflict_and_every_kind_of_chip_occurs_in_the_sweep():
@@ -228,19 +228,23 @@ def test_the_order_of_visits_has_no_influence(seed):
                 assert not differences(seen, observed(run(params, program, order=way, plain=plain))), (way, plain)
 
 
-def registers(die: Die) -> list[bytes]:
+def registers(simulation: Simulation) -> list[bytes]:
     """All registers of a die, byte by byte."""
-    return [part.tobytes() for part in (*die.cores, *die.channels, *die.network, die.clock, die.core_wake)]
+    die = simulation.die
+    return [
+        part.tobytes()
+        for part in (*die.cores, *die.channels, *die.network, *simulation.fabric.routers, die.clock, die.core_wake)
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_same_input_gives_the_same_bytes_however_the_run_is_sliced(seed):
     params, program, _ = program_of(seed)
-    whole, again = (run(params, program, intervals=False) for _ in range(2))
-    assert registers(whole.die) == registers(again.die)
+    whole, again = (run(params, program, recorder=None) for _ in range(2))
+    assert registers(whole) == registers(again)
     sliced = Simulation(params, program, log_capacity=whole.die.channels.log.shape[1])
     sliced.run(limit_cycles=LIMIT, slice_cycles=7)
-    assert registers(sliced.die) == registers(whole.die)
+    assert registers(sliced) == registers(whole)
 
 
 def test_skipping_visits_fewer_components():

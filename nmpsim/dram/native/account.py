@@ -23,6 +23,7 @@ the next legal ACT, and `refresh` lasts from REFpb to the next legal ACT.
 
 from __future__ import annotations
 
+from nmpsim.dram.native.record import flush_access, flush_interval, record_reason
 from nmpsim.dram.native.state import (
     ACCESS,
     ACTIVATE,
@@ -82,19 +83,19 @@ def refresh_limit_at(due_at, params, period):
 
 
 @inlined
-def charge(stall, reason, start, end, low, high, period):
-    """Add the cycles of [start, end) that lie in [low, high) to a reason (changes `stall`)."""
+def charge(state, c, b, reason, start, end, low, high, period):
+    """Add the cycles of [start, end) that lie in [low, high) to a reason of a bank (changes the stall table)."""
     first = max(start, low)
     last = min(end, high)
     if last > first:
-        stall[reason] += (last - first) // period
+        state.stall[c, b, reason] += (last - first) // period
+        record_reason(state, c, b, reason, first, last)
 
 
 @inlined
 def charge_columns(state, c, b, until, low, period):
     """Charge a row access up to its last issued column, and count its columns; return that column's tick."""
     bank = state.bank[c, b]
-    stall = state.stall[c, b]
     counter = state.counter[c, b]
     columns = state.column[c, b]
     reason = ACTIVATE
@@ -104,9 +105,9 @@ def charge_columns(state, c, b, until, low, period):
     moved = 0
     for j in range(bank.issued):
         column = columns[j]
-        charge(stall, reason, previous, column.legal_at, low, until, period)
-        charge(stall, WRITE_DATA_LATE, column.legal_at, column.data_at, low, until, period)
-        charge(stall, PORT_BUSY, column.data_at, column.issued_at, low, until, period)
+        charge(state, c, b, reason, previous, column.legal_at, low, until, period)
+        charge(state, c, b, WRITE_DATA_LATE, column.legal_at, column.data_at, low, until, period)
+        charge(state, c, b, PORT_BUSY, column.data_at, column.issued_at, low, until, period)
         reason = TRANSFER
         previous = column.issued_at
         if low <= previous < until:
@@ -121,19 +122,19 @@ def charge_columns(state, c, b, until, low, period):
         data_at = legal_at
         if bank.is_write:
             data_at = max(legal_at, edge(head_at(state.write_fifo[c, b], state.write_slot[c, b]), period))
-        charge(stall, reason, previous, legal_at, low, until, period)
-        charge(stall, WRITE_DATA_LATE, legal_at, data_at, low, until, period)
-        charge(stall, PORT_BUSY, data_at, NEVER, low, until, period)
+        charge(state, c, b, reason, previous, legal_at, low, until, period)
+        charge(state, c, b, WRITE_DATA_LATE, legal_at, data_at, low, until, period)
+        charge(state, c, b, PORT_BUSY, data_at, NEVER, low, until, period)
     return previous
 
 
 @inlined
-def charge_waiting(stall, seen_at, fits_at, start, end, low, until, period):
+def charge_waiting(state, c, b, seen_at, fits_at, start, end, low, until, period):
     """Charge [start, end) of a bank that waits for a row access that could start; return the end of that."""
     seen_from = min(max(start, seen_at), end)
     fits_from = min(max(start, fits_at), end)
-    charge(stall, NO_REQUEST, start, seen_from, low, until, period)
-    charge(stall, NO_LANDING_SPACE, seen_from, fits_from, low, until, period)
+    charge(state, c, b, NO_REQUEST, start, seen_from, low, until, period)
+    charge(state, c, b, NO_LANDING_SPACE, seen_from, fits_from, low, until, period)
     return fits_from
 
 
@@ -145,7 +146,6 @@ def account(state, c, b, until, params, period, latency):
     if until <= low:
         return
     bank.accounted = until
-    stall = state.stall[c, b]
     counter = state.counter[c, b]
     closed_from = state.ready[c, b, ACT]
     seen_at = edge(run_at(state.queue[c, b], state.run[c, b]), period)
@@ -153,7 +153,7 @@ def account(state, c, b, until, params, period, latency):
     if bank.phase == REFRESHING:
         if low <= bank.began_at < until:
             counter.REF += 1
-        charge(stall, REFRESH, bank.began_at, closed_from, low, until, period)
+        charge(state, c, b, REFRESH, bank.began_at, closed_from, low, until, period)
     elif bank.phase == ACCESS:
         if low <= bank.began_at < until:
             if bank.is_hit:
@@ -165,20 +165,20 @@ def account(state, c, b, until, params, period, latency):
             return
         command = WR if bank.is_write else RD
         end = min(previous + max(latency[bank.tier, command, command], 1) * period, bank.closed_at)
-        charge(stall, TRANSFER, previous, end, low, until, period)
+        charge(state, c, b, TRANSFER, previous, end, low, until, period)
         closing_from = max(end, bank.closing_at) if bank.closing else NEVER
-        charge_waiting(stall, seen_at, fits_at, end, closing_from, low, until, period)
+        charge_waiting(state, c, b, seen_at, fits_at, end, closing_from, low, until, period)
         if bank.is_open:
-            charge(stall, PRECHARGE, closing_from, NEVER, low, until, period)
+            charge(state, c, b, PRECHARGE, closing_from, NEVER, low, until, period)
             return
         if low <= bank.closed_at < until:
             counter.PRE += 1
-        charge(stall, PRECHARGE, closing_from, closed_from, low, until, period)
+        charge(state, c, b, PRECHARGE, closing_from, closed_from, low, until, period)
     limit_at = refresh_limit_at(refresh_due_at(bank, b, params, period), params, period)
     forced_from = max(closed_from, limit_at)
-    fits_from = charge_waiting(stall, seen_at, fits_at, closed_from, forced_from, low, until, period)
-    charge(stall, ACTIVATION_BUDGET, fits_from, forced_from, low, until, period)
-    charge(stall, REFRESH, forced_from, NEVER, low, until, period)
+    fits_from = charge_waiting(state, c, b, seen_at, fits_at, closed_from, forced_from, low, until, period)
+    charge(state, c, b, ACTIVATION_BUDGET, fits_from, forced_from, low, until, period)
+    charge(state, c, b, REFRESH, forced_from, NEVER, low, until, period)
 
 
 @kernel
@@ -202,3 +202,14 @@ def settle(now, params, period, latency, state):
     for c in range(state.bank.shape[0]):
         for b in range(state.bank.shape[1]):
             account(state, c, b, until, params, period, latency)
+
+
+@kernel
+def close_records(state):
+    """Append what every bank still holds to the logs of the recording."""
+    if state.interval.shape[1] > 0:
+        for c in range(state.bank.shape[0]):
+            for b in range(state.bank.shape[1]):
+                flush_interval(state, c, b)
+                state.bank[c, b].held_from = state.bank[c, b].held_to
+                flush_access(state, c, b)

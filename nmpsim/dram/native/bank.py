@@ -17,6 +17,7 @@ The rules are those of docs/dram/native.md.
 from __future__ import annotations
 
 from nmpsim.dram.native.account import account, edge, refresh_due_at, refresh_limit_at, space_at
+from nmpsim.dram.native.record import record_command
 from nmpsim.dram.native.state import ACCESS, FAULT_COLUMN, FAULT_LANDING, FAULT_ROW, NO_FAULT, REFRESHING
 from nmpsim.kernel import NEVER, inlined
 from nmpsim.link.fifo import head_at, pop, push
@@ -251,6 +252,7 @@ def issue(state, c, b, command, at, params, period, latency):
             bank.refreshes += 1
     if state.log.shape[1] > 0:
         log_command(state, c, b, command, at, port)
+    record_command(state, c, b, command, at, port)
     ready = state.ready[c, b]
     for following in range(COMMAND_COUNT):
         legal_at = at + max(latency[bank.tier, command, following], 1) * period

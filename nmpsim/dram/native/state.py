@@ -60,6 +60,8 @@ CHANNEL = Record(
     ("wants_act", "", "1: a bank wants an ACT now and only the activation budget of the die is left to ask"),
     ("first_ready_at", "tick", "smallest ready_at stamped on a beat in the last visit, NEVER if none"),
     ("logged", "command", "commands offered to the log"),
+    ("intervals", "", "intervals recorded since the last drain"),
+    ("accesses", "", "row accesses recorded since the last drain"),
     ("fault", "", "NO_FAULT, or why a run could not be executed"),
     ("fault_bank", "bank", "bank of the fault"),
     ("fault_at", "tick", "tick of the fault"),
@@ -90,6 +92,9 @@ BANK = Record(
     ("refreshes", "command", "REFpb issued since the start"),
     ("quiet_until", "tick", "no command of the bank is legal before this tick, whatever others stamp"),
     ("accounted", "tick", "every cycle before this tick is in the counters and in the stall table"),
+    ("held_reason", "", "recording: reason of the interval not yet in the log"),
+    ("held_from", "tick", "recording: its start"),
+    ("held_to", "tick", "recording: the first tick after it"),
 )
 
 COLUMN = Record(
@@ -136,6 +141,29 @@ LOG_ENTRY = Record(
     ("port", "", "port of RD and WR, counted through the channel; else -1"),
 )
 
+BANK_INTERVAL = Record(
+    "BANK_INTERVAL",
+    ("bank", "bank", "which"),
+    ("reason", "", "what the bank spent its cycles on"),
+    ("start", "tick", "first tick"),
+    ("end", "tick", "first tick after it"),
+)
+
+ROW_ACCESS = Record(
+    "ROW_ACCESS",
+    ("bank", "bank", "which"),
+    ("command", "", "RD, WR or REF"),
+    ("row", "row", "row; -1 for REFpb"),
+    ("act", "tick", "tick of the ACT, or of the REFpb; -1 where the row was open"),
+    ("columns", "column", "columns that the ACT announced"),
+    ("column", "column", "first column moved"),
+    ("count", "column", "adjacent columns moved, one every `step` ticks"),
+    ("first", "tick", "tick of the first one, -1 without"),
+    ("step", "tick", "from one to the next, 0 for a single one"),
+    ("port", "", "port of the columns, counted through the channel; -1 without"),
+    ("pre", "tick", "tick of the PRE, -1 while the row stays open"),
+)
+
 
 class DramState(NamedTuple):
     """All channels of a chip; the only mutable thing of this folder."""
@@ -158,9 +186,14 @@ class DramState(NamedTuple):
     counter: Any  # COUNTER [channel, bank]
     stall: NDArray[np.int64]  # [channel, bank, reason]; DRAM cycles
     log: Any  # LOG_ENTRY [channel, log_capacity]
+    interval: Any  # BANK_INTERVAL [channel, capacity]: recorded since the last drain; capacity 0 = not recorded
+    access: Any  # ROW_ACCESS [channel, capacity]: the same
+    burst: Any  # ROW_ACCESS [channel, bank]: being recorded
 
 
-def make_state(params: DramParams, channels: int, *, tokens: int = 64, log_capacity: int = 0) -> DramState:
+def make_state(
+    params: DramParams, channels: int, *, tokens: int = 64, log_capacity: int = 0, intervals: int = 0
+) -> DramState:
     """Return the state of `channels` idle channels at tick 0, all banks closed.
 
     Parameters
@@ -173,6 +206,8 @@ def make_state(params: DramParams, channels: int, *, tokens: int = 64, log_capac
         Data-mover slots per channel.
     log_capacity : int
         Commands the log of one channel holds; 0 = no log.
+    intervals : int
+        Intervals and row accesses per channel that are kept until they are drained; 0 = none are recorded.
     """
     banks = (channels, params.banks)
     state = DramState(
@@ -194,9 +229,13 @@ def make_state(params: DramParams, channels: int, *, tokens: int = 64, log_capac
         counter=COUNTER.zeros(*banks),
         stall=np.zeros((*banks, len(REASONS)), np.int64),
         log=LOG_ENTRY.zeros(channels, log_capacity),
+        interval=BANK_INTERVAL.zeros(channels, intervals),
+        access=ROW_ACCESS.zeros(channels, intervals),
+        burst=ROW_ACCESS.zeros(channels, params.banks * min(intervals, 1)),
     )
     state.channel["first_ready_at"] = NEVER
     state.bank["closed_at"] = NEVER
+    state.burst["command"] = -1
     return state
 
 

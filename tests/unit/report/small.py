@@ -58,7 +58,7 @@ def write_inputs(folder: Path, config=LLAMA):
     return str(model), str(chip)
 
 
-def simulate_small(base="snake", *, moe=False, trace="operators", **options):
+def simulate_small(base="snake", *, moe=False, trace="none", **options):
     """Simulate the small model on the small chip."""
     model = parse_config(config_text(MIXTRAL if moe else LLAMA).encode(), "tiny", "config.json", "a test")
     chip = parse_chip(chip_text(base=base), f"{base}.toml")
@@ -66,6 +66,6 @@ def simulate_small(base="snake", *, moe=False, trace="operators", **options):
 
 
 @cache
-def run_of(base="snake", *, moe=False, trace="operators"):
+def run_of(base="snake", *, moe=False, trace="none"):
     """Run of the small model on the small chip; simulated once per process."""
     return simulate_small(base, moe=moe, trace=trace)

@@ -1,0 +1,134 @@
+"""Instructions as intervals, from the events of the units, and which load serves which use.
+
+Units are in order: the k-th instruction that a unit took is the k-th of the program for it, and so is the k-th that it
+completed.  A MAC tree has a row for every slice, since each takes and completes every PASS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.core.state import actors_of
+from nmpsim.program.isa import ARRAY, LOAD, MOVE, STREAM, UNITS, WAITS
+from nmpsim.program.program import Program, StreamImage
+from nmpsim.spec.params import MachineParams
+
+_TYPES = {"pu": "u4", "unit": "u4", "index": "i4", "op": "i4", "operator": "i4", "start": "i8", "end": "i8"}
+
+
+def _ticks(events: NDArray[np.int64], kind: int) -> NDArray[np.int64]:
+    """Ticks of the events of one kind of one unit, one per instruction."""
+    chosen = events[events[:, 2] == kind]
+    chosen = chosen[np.argsort(chosen[:, 4], kind="stable")]
+    return np.repeat(chosen[:, 4], chosen[:, 3])
+
+
+def instruction_table(
+    params: MachineParams,
+    program: Program,
+    numbers: NDArray[np.int64],
+    units: Sequence[Any],
+    events: NDArray[np.int64],
+    kinds: tuple[int, int],
+) -> dict[str, NDArray[Any]]:
+    """Return one row per instruction and unit that executed it, sorted by PU, unit and order.
+
+    Parameters
+    ----------
+    params : MachineParams
+    program : Program
+    numbers : ndarray of int64, shape (pu, row)
+        Unit by PU and row of its log.
+    units : sequence of Unit
+        The table of units.
+    events : ndarray of int64, shape (event, 5)
+        PU, row, kind, instructions, tick.
+    kinds : (int, int)
+        Codes of taken and completed.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``pu``, ``unit``, ``index`` (in the program of the PU), ``op``, ``operator``, ``start`` (taken; tick) and
+        ``end`` (completed; tick).  Instructions that never completed are not in it.
+    """
+    actors = actors_of(params)
+    parts: list[dict[str, Any]] = []
+    order = np.lexsort((events[:, 1], events[:, 0]))
+    events = events[order]
+    for pu, stream in enumerate(program.streams):
+        here = events[events[:, 0] == pu]
+        for u in range(UNITS):
+            index = np.flatnonzero(stream["unit"] == u)
+            for row in range(UNITS, UNITS + actors) if u == ARRAY else (u,):
+                own = here[here[:, 1] == row]
+                start, end = (_ticks(own, kind) for kind in kinds)
+                count = min(len(start), len(end), len(index))
+                if count == 0:
+                    continue
+                at = index[:count]
+                parts.append(
+                    {
+                        "pu": np.full(count, pu),
+                        "unit": np.full(count, units[int(numbers[pu, row])].number),
+                        "index": at,
+                        "op": stream["op"][at],
+                        "operator": stream["operator"][at],
+                        "start": start[:count],
+                        "end": end[:count],
+                    }
+                )
+    return {
+        name: np.concatenate([part[name] for part in parts] or [np.zeros(0)]).astype(type_)
+        for name, type_ in _TYPES.items()
+    }
+
+
+def _uses(program: Program, pu: int) -> NDArray[np.int64]:
+    """Pairs (load, use) of indices into the program of a PU; shape (pairs, 2)."""
+    stream = program.streams[pu]
+    images = {i.row: len(i.tiles) for i in program.images if isinstance(i, StreamImage) and i.pu == pu}
+    moves = np.flatnonzero(stream["unit"] == MOVE)
+    passes = np.flatnonzero(stream["unit"] == ARRAY)
+    streams = moves[stream["op"][moves] == STREAM]
+    tiles = np.array([images.get(row, 0) for row in stream["row"][streams].tolist()], np.int64)
+    loads = np.repeat(streams, tiles)[: len(passes)]
+    pairs = [np.stack([loads, passes[: len(loads)]], axis=1)]
+    for number in range(WAITS):
+        uses = np.flatnonzero((stream[f"wait{number}"] == MOVE) & (stream[f"count{number}"] > 0))
+        last = stream[f"count{number}"][uses] - 1
+        uses, last = uses[last < len(moves)], last[last < len(moves)]
+        brings = stream["op"][moves[last]] == LOAD
+        pairs.append(np.stack([moves[last[brings]], uses[brings]], axis=1))
+    return np.concatenate(pairs)
+
+
+def flow_table(program: Program, instructions: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+    """Return which load serves which use: a STREAM the passes that eat its beats, a LOAD whoever waits for it.
+
+    Parameters
+    ----------
+    program : Program
+        Passes are matched to streams by the tiles of its images.
+    instructions : dict of str to ndarray
+        As `instruction_table` returns it.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        ``source`` and ``target``: rows of the table of instructions; the first one of an instruction that several
+        units executed.
+    """
+    pairs = [np.zeros((0, 2), np.int64)]
+    for pu, stream in enumerate(program.streams):
+        here = np.flatnonzero(instructions["pu"] == pu)
+        row = np.full(len(stream), -1, np.int64)
+        row[instructions["index"][here[::-1]]] = here[::-1]
+        made = row[_uses(program, pu)]
+        pairs.append(made[(made >= 0).all(axis=1)])
+    flows = np.unique(np.concatenate(pairs), axis=0)
+    return {"source": flows[:, 0], "target": flows[:, 1]}

@@ -1,0 +1,314 @@
+"""Takes the logs of a die while it runs and stores them, to Parquet files or in memory.
+
+    core log      --> trace-intervals.parquet      unit, reason, operator, value, start, end
+    bank log      --> trace-banks.parquet          unit, reason, length
+    access log    --> trace-accesses.parquet       pu, and the fields of ROW_ACCESS
+    events        --> trace-instructions.parquet   at the end: taken and completed, paired
+    which load serves which use --> trace-flows.parquet
+    units, reasons, operators, clocks, window --> trace.json
+
+Times are ticks.  Rows come in the order in which the die gave them up: in the order of time for every unit, not for all
+together.  Intervals of a bank follow each other without a gap from the start of the window on, so a length says it all.
+Every file is written under a temporary name and renamed at the end, ``trace.json`` last.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from nmpsim.core.state import COMPLETED, TAKEN
+from nmpsim.dram.address import field_names
+from nmpsim.dram.native.state import ROW_ACCESS
+from nmpsim.program.isa import op_name
+from nmpsim.program.program import Program
+from nmpsim.spec.params import MachineParams
+from nmpsim.spec.standard.native import machine_protocol
+from nmpsim.trace.instructions import flow_table, instruction_table
+from nmpsim.trace.options import TraceOptions
+from nmpsim.trace.units import first_reason, reason_letters, reason_names, unit_table
+
+FORMAT = "nmpsim-trace-1"
+META = "trace.json"
+TABLES = ("intervals", "banks", "accesses", "instructions", "flows")
+
+ROWS_PER_GROUP = 2**17
+"""Rows that are written together: few enough that their memory is used again and again."""
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "intervals": {"unit": "u4", "reason": "u1", "operator": "i4", "value": "i4", "start": "i8", "end": "i8"},
+    "banks": {"unit": "u4", "reason": "u1", "length": "i4"},
+    "accesses": {"pu": "u4"}
+    | {name: "i8" if name in {"act", "first", "pre"} else "i4" for name in ROW_ACCESS.dtype.names or ()},
+}
+
+
+def file_of(table: str) -> str:
+    """Name of the file of a table."""
+    return f"trace-{table}.parquet"
+
+
+FILES = (META, *map(file_of, TABLES))
+"""All files of a trace."""
+
+
+class _Table:
+    """Columns that grow, and go to a Parquet file when they are many."""
+
+    def __init__(self, name: str, folder: Path | None) -> None:
+        self.types = COLUMNS[name]
+        self.parts: list[dict[str, NDArray[Any]]] = []
+        self.waiting = self.rows = 0
+        self.kept: list[Any] = []
+        self.path = folder / f"{file_of(name)}.partial" if folder is not None else None
+        self.schema = pa.schema([(n, pa.from_numpy_dtype(np.dtype(t))) for n, t in self.types.items()])
+        self.writer = None if self.path is None else _parquet_writer(self.path, self.schema)
+
+    def add(self, columns: dict[str, NDArray[Any]]) -> None:
+        self.parts.append(columns)
+        self.waiting += len(columns["pu" if "pu" in columns else "unit"])
+        if self.waiting >= ROWS_PER_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self.parts:
+            return
+        joined = [np.concatenate([part[name] for part in self.parts]) for name in self.types]
+        table = pa.Table.from_arrays([pa.array(column) for column in joined], schema=self.schema)
+        if self.writer is None:
+            self.kept.append(table)
+        else:
+            self.writer.write_table(table)
+        self.rows += self.waiting
+        self.parts, self.waiting = [], 0
+
+    def close(self) -> Any:
+        """Write the rest; return the table if it is kept in memory."""
+        self.flush()
+        if self.writer is not None:
+            self.writer.close()
+            return None
+        return pa.concat_tables(self.kept) if self.kept else self.schema.empty_table()
+
+
+def _parquet_writer(path: Path, schema: Any) -> Any:
+    return parquet.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,
+        write_statistics=False,
+    )
+
+
+class TraceWriter:
+    """A recorder that stores a trace.
+
+    Parameters
+    ----------
+    params : MachineParams
+        The chip.
+    program : Program
+        What it executes.
+    options : TraceOptions
+        What to record.
+    folder : Path or None
+        Where to write; None keeps the trace in memory.
+    """
+
+    def __init__(
+        self, params: MachineParams, program: Program, options: TraceOptions, folder: Path | None = None
+    ) -> None:
+        self.params, self.program, self.options, self.folder = params, program, options, folder
+        self.units = unit_table(params)
+        self.full = options.full
+        chosen = options.chosen(self.units)
+        self._cores = _numbers(params.pus, [u for u in self.units if u.family in {"core", "watch"}])
+        self._banks = _numbers(params.pus, [u for u in self.units if u.family == "bank"])
+        self._wanted = np.array([*chosen, False])  # the last one is for what has no unit
+        self._all = all(chosen[u.number] for u in self.units if u.family in {"core", "watch", "bank"})
+        self._no_bank = not any(chosen[u.number] for u in self.units if u.family == "bank")
+        self._commands = [options.wants("command", c) or options.wants("port", c) for c in range(params.pus)]
+        self._reason = np.array([first_reason("watch" if w else "core") for w in range(2)])
+        self._watched = np.array([u is not None and self.units[u].family == "watch" for u in self._flat_cores()])
+        self._window = _window(options, params.core_period)
+        self._tables = {name: _Table(name, folder) for name in COLUMNS}
+        self._events: list[NDArray[np.int64]] = []
+        self.tables: dict[str, Any] = {}
+        self.meta: dict[str, Any] = {}
+
+    def _flat_cores(self) -> list[int | None]:
+        return [int(u) if u >= 0 else None for u in self._cores[0]]
+
+    def _clip(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Cut intervals to the window; return which are left, None for all."""
+        if self._window is None:
+            return None
+        low, high = self._window
+        np.maximum(start, low, out=start)
+        np.minimum(end, high, out=end)
+        return start < end
+
+    def core(self, pu: int, rows: Any) -> None:
+        """Store intervals of the units of a core, keep its events.
+
+        Parameters
+        ----------
+        pu : int
+        rows : array of INTERVAL
+        """
+        rows = np.asarray(rows)
+        reason, unit = rows["reason"], rows["unit"]
+        is_event = reason < 0
+        if is_event.any():
+            found = np.flatnonzero(is_event)
+            kept = np.empty((len(found), 5), np.int64)
+            kept[:, 0] = pu
+            for i, name in enumerate(("unit", "reason", "value", "start"), 1):
+                kept[:, i] = rows[name][found]
+            self._events.append(kept)
+            rows = rows[~is_event]
+            reason, unit = rows["reason"], rows["unit"]
+        number = self._cores[pu][unit]
+        start, end = rows["start"].copy(), rows["end"].copy()
+        keep = self._clip(start, end)
+        wanted = self._wanted[number]
+        keep = wanted if keep is None else keep & wanted
+        first = self._reason[self._watched[unit].astype(np.int64)]
+        columns = {
+            "unit": number,
+            "reason": reason + first,
+            "operator": rows["operator"],
+            "value": rows["value"],
+            "start": start,
+            "end": end,
+        }
+        self._add("intervals", columns, None if keep.all() else keep)
+
+    def bank(self, pu: int, rows: Any) -> None:
+        """Store intervals of the banks of a channel.
+
+        Parameters
+        ----------
+        pu : int
+        rows : array of BANK_INTERVAL
+        """
+        if self._no_bank:
+            return
+        rows = np.asarray(rows)
+        number = self._banks[pu][rows["bank"]]
+        start, end = rows["start"], rows["end"]
+        keep = None
+        if self._window is not None:
+            start, end = start.copy(), end.copy()
+            keep = self._clip(start, end)
+        if not self._all:
+            wanted = self._wanted[number]
+            keep = wanted if keep is None else keep & wanted
+        columns = {"unit": number, "reason": rows["reason"] + first_reason("bank"), "length": end - start}
+        self._add("banks", columns, keep)
+
+    def access(self, pu: int, rows: Any) -> None:
+        """Store row accesses of a channel.
+
+        Parameters
+        ----------
+        pu : int
+        rows : array of ROW_ACCESS
+        """
+        if not self._commands[pu]:
+            return
+        rows = np.asarray(rows)
+        keep = None
+        if self._window is not None:
+            low, high = self._window
+            first = np.where(rows["act"] >= 0, rows["act"], np.where(rows["first"] >= 0, rows["first"], rows["pre"]))
+            last = np.maximum(
+                np.maximum(rows["act"], rows["pre"]), rows["first"] + np.maximum(rows["count"] - 1, 0) * rows["step"]
+            )
+            keep = (last >= low) & (first < high)
+        columns = {"pu": np.full(len(rows), pu), **{name: rows[name] for name in ROW_ACCESS.dtype.names or ()}}
+        self._add("accesses", columns, keep)
+
+    def _add(self, name: str, columns: dict[str, NDArray[Any]], keep: NDArray[np.bool_] | None) -> None:
+        types = COLUMNS[name]
+        if keep is not None:
+            columns = {key: column[keep] for key, column in columns.items()}
+        self._tables[name].add({key: column.astype(types[key]) for key, column in columns.items()})
+
+    def close(self, until: int) -> None:
+        """Store the rest, and give the files their names.
+
+        Parameters
+        ----------
+        until : int
+            Tick at which the recording ends: the first core cycle after the run.
+        """
+        for name, table in self._tables.items():
+            self.tables[name] = table.close()
+        events = np.concatenate(self._events) if self._events else np.zeros((0, 5), np.int64)
+        instructions = instruction_table(self.params, self.program, self._cores, self.units, events, (TAKEN, COMPLETED))
+        flows = flow_table(self.program, instructions)
+        keep = np.array([self.options.wants("instruction", pu) for pu in range(self.params.pus)])[instructions["pu"]]
+        if self._window is not None:
+            low, high = self._window
+            keep &= (instructions["end"] >= low) & (instructions["start"] < high)
+        place = np.where(keep, np.cumsum(keep) - 1, -1)
+        flows = {key: place[column] for key, column in flows.items()}
+        both = (flows["source"] >= 0) & (flows["target"] >= 0)
+        self.tables["instructions"] = pa.table({key: column[keep] for key, column in instructions.items()})
+        self.tables["flows"] = pa.table({key: column[both] for key, column in flows.items()})
+        self.meta = self._meta(until)
+        if self.folder is None:
+            return
+        for name in ("instructions", "flows"):
+            parquet.write_table(self.tables[name], self.folder / f"{file_of(name)}.partial", compression="zstd")
+        (self.folder / f"{META}.partial").write_text(json.dumps(self.meta) + "\n", encoding="utf-8")
+        for name in (*map(file_of, TABLES), META):
+            (self.folder / f"{name}.partial").replace(self.folder / name)
+
+    def _meta(self, until: int) -> dict[str, Any]:
+        p, program = self.params, self.program
+        protocol = machine_protocol(p)
+        ops = sorted({int(op) for stream in program.streams for op in np.unique(stream["op"])})
+        return {
+            "format": FORMAT,
+            "level": self.options.level,
+            "filter": list(self.options.units),
+            "window": [self.options.start, self.options.end],
+            "until": until,
+            "chip": p.name,
+            "tick_ps": [p.tick_ps.numerator, p.tick_ps.denominator],
+            "periods": {"core": p.core_period, "dram": p.dram_period, "noc": p.noc_period},
+            "nBL": p.dram.nBL,
+            "channels": p.pus,
+            "command_fields": list(field_names(protocol)),
+            "group_banks": protocol.sizes[-1],
+            "units": [dict(vars(unit)) for unit in self.units],
+            "recorded": self.options.chosen(self.units),
+            "reasons": list(reason_names()),
+            "letters": reason_letters(),
+            "ops": {str(op): op_name(op) for op in ops},
+            "operators": [{"name": o.name, "kind": o.kind, "layer": o.layer} for o in program.operators],
+        }
+
+
+def _numbers(pus: int, units: list[Any]) -> NDArray[np.int64]:
+    """Unit by PU and row; -1 where a row has no unit."""
+    table = np.full((pus, 1 + max((u.row for u in units), default=0)), -1, np.int64)
+    for unit in units:
+        table[unit.pu, unit.row] = unit.number
+    return table
+
+
+def _window(options: TraceOptions, period: int) -> tuple[int, int] | None:
+    if options.start is None and options.end is None:
+        return None
+    return (options.start or 0) * period, 2**62 if options.end is None else options.end * period

@@ -1,0 +1,67 @@
+"""A recorder that keeps everything it is handed, for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+NOTHING = [(name, "i8") for name in ("pu", "unit", "bank", "reason", "start", "end", "act", "first", "pre")]
+"""Fields of an empty log."""
+
+
+class Collected:
+    """Keeps all rows, with the PU in front.
+
+    Parameters
+    ----------
+    full : bool
+        Banks, ports and commands too.
+    """
+
+    def __init__(self, *, full: bool = True) -> None:
+        self.full = full
+        self.rows: dict[str, list[np.ndarray]] = {"core": [], "bank": [], "access": []}
+
+    def _keep(self, kind: str, pu: int, rows: Any) -> None:
+        part = np.zeros(len(rows), [("pu", "i8"), *((name, "i8") for name in rows.dtype.names)])
+        part["pu"] = pu
+        for name in rows.dtype.names:
+            part[name] = rows[name]
+        self.rows[kind].append(part)
+
+    def core(self, pu: int, rows: Any) -> None:
+        self._keep("core", pu, rows)
+
+    def bank(self, pu: int, rows: Any) -> None:
+        self._keep("bank", pu, rows)
+
+    def access(self, pu: int, rows: Any) -> None:
+        self._keep("access", pu, rows)
+
+    def _all(self, kind: str) -> np.ndarray:
+        parts = self.rows[kind]
+        return np.concatenate(parts) if parts else np.zeros(0, NOTHING)
+
+    def intervals(self) -> np.ndarray:
+        """Intervals of the units of the cores, sorted by PU, unit and start."""
+        rows = self._all("core")
+        rows = rows[rows["reason"] >= 0]
+        return rows[np.lexsort((rows["start"], rows["unit"], rows["pu"]))]
+
+    def events(self) -> np.ndarray:
+        """Instructions taken and completed, sorted by PU, unit, tick and kind."""
+        rows = self._all("core")
+        rows = rows[rows["reason"] < 0]
+        return rows[np.lexsort((rows["reason"], rows["start"], rows["unit"], rows["pu"]))]
+
+    def banks(self) -> np.ndarray:
+        """Intervals of the banks, sorted by PU, bank and start."""
+        rows = self._all("bank")
+        return rows[np.lexsort((rows["start"], rows["bank"], rows["pu"]))]
+
+    def accesses(self) -> np.ndarray:
+        """Row accesses, sorted by PU, bank and first tick."""
+        rows = self._all("access")
+        at = np.where(rows["act"] >= 0, rows["act"], np.where(rows["first"] >= 0, rows["first"], rows["pre"]))
+        return rows[np.lexsort((at, rows["bank"], rows["pu"]))]
