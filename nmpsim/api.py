@@ -14,38 +14,32 @@ import platform
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nmpsim.analytic.bounds import bounds, core_GHz, tier_bandwidth
-from nmpsim.core.state import REASONS, missing_units
+from nmpsim.analytic.network import network_hops, row_link_cycles, stack_hops
+from nmpsim.core.state import REASONS
 from nmpsim.cost.energy import step_energy
-from nmpsim.errors import Fault, SpecError, WorkloadError
+from nmpsim.errors import Fault, SpecError
 from nmpsim.machine.simulate import Progress, Simulation
-from nmpsim.measure.run import Interval, OperatorRun, Run
+from nmpsim.measure.run import OperatorRun
 from nmpsim.program.encode import encode
-from nmpsim.program.isa import LOAD, MOVE, SEND, STORE, STREAM, UNIT_NAMES, UNITS
+from nmpsim.program.isa import LOAD, MOVE, SEND, STORE, STREAM
 from nmpsim.program.program import Program
 from nmpsim.program.schedule import Schedule
+from nmpsim.report.observed import ObservedRun
 from nmpsim.schedule.check import check_program
 from nmpsim.schedule.plain import plain_schedule
-from nmpsim.spec import ChipSpec, load_chip, resolve
+from nmpsim.schedule.stacks import Representative, die_to_die_bytes, representative
+from nmpsim.schedule.step import plan_step
+from nmpsim.spec import ChipSpec, load_chip
 from nmpsim.spec.params import MachineParams
-from nmpsim.workload import (
-    Model,
-    OperatorGraph,
-    Routing,
-    decode_step,
-    footprint_bytes,
-    load_model,
-    load_routing,
-    step_faults,
-    synthetic_routing,
-    with_form,
-)
+from nmpsim.trace import Trace, TraceOptions, TraceWriter, trace_options
+from nmpsim.workload import Model, OperatorGraph, Routing, load_model
 
 MODES = ("skip", "plain")
-TRACES = ("operators", "units")
 
 
 @dataclass(frozen=True)
@@ -59,22 +53,11 @@ class Job:
     schedule: Schedule
     program: Program
     options: dict[str, object]
+    representative: Representative | None = None
 
 
-def prepare(
-    model: str | Path | Model,
-    chip: str | Path | ChipSpec,
-    *,
-    batch: int = 1,
-    context: int = 1024,
-    layers: int | None = None,
-    seed: int = 0,
-    routing: str | Routing = "uniform",
-    first_tier: int = 0,
-    first_layer: int = 0,
-    attention: str = "",
-) -> Job:
-    """Load, schedule, encode and check.
+def prepare(model: str | Path | Model, chip: str | Path | ChipSpec, **options: Any) -> Job:
+    """Load, schedule, encode and check; of several stacks, the one that is simulated.
 
     Parameters
     ----------
@@ -82,22 +65,8 @@ def prepare(
         Name of a shipped model, path of a ``config.json``, or a loaded model.
     chip : str, Path or ChipSpec
         Name of a shipped chip, path of a chip file, or a loaded chip.
-    batch : int
-        Sequences; one new token each.
-    context : int
-        Tokens of each sequence, the new one counted.
-    layers : int, optional
-        Number of layers to simulate; default all from ``first_layer`` on.
-    seed : int
-        Seed of the synthetic router and of the new tokens.
-    routing : str or Routing
-        ``uniform``, ``zipf`` or the path of a routing file, or a routing (MoE models only).
-    first_tier : int
-        Tier at which placement starts.
-    first_layer : int
-        First layer to simulate.
-    attention : str
-        Form of latent attention, ``absorbed`` or ``expanded``; empty for the default, or a model without.
+    **options
+        Further parameters of `plan_step`.
 
     Returns
     -------
@@ -108,73 +77,19 @@ def prepare(
     SpecError, WorkloadError, InfeasibleError
         With every fault found.
     """
-    spec = chip if isinstance(chip, ChipSpec) else load_chip(chip)
-    loaded = model if isinstance(model, Model) else load_model(model)
-    if attention:
-        loaded = with_form(loaded, attention)
-    params = resolve(spec)
-    if not 0 <= first_tier < params.dram.tiers:
-        fault = Fault("first tier", str(first_tier), f"0 to {params.dram.tiers - 1}", "choose a tier of the chip")
-        raise SpecError("no such tier", [fault])
-    faults = step_faults(loaded, batch, context, 1 if layers is None else layers, first_layer)
-    if faults:
-        raise WorkloadError(f"{loaded.name}: no such decode step", faults)
-    depth = None if layers is None else first_layer + layers
-    chosen = _routing(loaded, routing, batch, depth, seed, first_layer)
-    graph = decode_step(loaded, batch, context, layers, chosen, first_layer)
-    _check_capacity(loaded, params, batch, context, graph)
-    dataflows = tuple(spec.core.array.dataflows) if spec.core.array is not None else ()
-    schedule = plain_schedule(graph, params, dataflows, first_row=first_tier * params.dram.rows_per_tier)
-    generator = np.random.Generator(np.random.PCG64(seed))
-    tokens = tuple(int(t) for t in generator.integers(0, loaded.vocab, batch))
-    program = encode(schedule, params, tokens)
-    check_program(program, params)
-    options: dict[str, object] = {
-        "batch": batch,
-        "context": context,
-        "layers": graph.layers,
-        "seed": seed,
-        "routing": (routing.origin if isinstance(routing, Routing) else routing) if loaded.is_moe else "",
-        "first_tier": first_tier,
-    }
-    if first_layer:
-        options["first_layer"] = first_layer
-    if loaded.latent is not None:
-        options["attention"] = loaded.latent.form
-    return Job(loaded, spec, params, graph, schedule, program, options)
-
-
-def _routing(
-    model: Model, routing: str | Routing, batch: int, layers: int | None, seed: int, first_layer: int
-) -> Routing | None:
-    if isinstance(routing, Routing):
-        return routing
-    if not model.is_moe:
-        if routing != "uniform":
-            fault = Fault("routing", routing, "nothing for a dense model", "leave out --routing")
-            raise WorkloadError(f"{model.name} has no experts to route to", [fault])
-        return None
-    if routing in ("uniform", "zipf"):
-        return synthetic_routing(model, batch, layers, distribution=routing, seed=seed)
-    return load_routing(routing, model, batch, layers, first_layer)
-
-
-def _check_capacity(model: Model, params: MachineParams, batch: int, context: int, graph: OperatorGraph) -> None:
-    """Refuse a model that cannot fit, before anything is placed."""
-    dram, layers, first = params.dram, graph.layers, graph.first_layer
-    have = dram.rows * dram.banks * dram.columns * dram.column_bytes * params.pus
-    need = footprint_bytes(model, batch, context, layers, first)
-    if need > have:
-        sizes = [footprint_bytes(model, batch, context, number, first) for number in range(1, layers + 1)]
-        fit = sum(size <= have for size in sizes)
-        more = f"{(need - have) / 1e9:.2f} GB too much: "
-        fault = Fault(
-            "model",
-            f"{need / 1e9:.2f} GB ({model.name}, {layers} layers, batch {batch}, context {context})",
-            f"at most {have / 1e9:.2f} GB on chip {params.name}",
-            more + (f"simulate fewer layers: --layers {fit} fits" if fit else "use a smaller batch or context"),
+    plan = plan_step(model, chip, **options)
+    chosen: Representative | None = None
+    if len(plan.graphs) == 1:
+        schedule = plain_schedule(
+            plan.graphs[0], plan.params, plan.dataflows, first_row=plan.first_row, modes=plan.modes
         )
-        raise WorkloadError("the model does not fit into the stack", [fault])
+        program = encode(schedule, plan.params, plan.tokens)
+    else:
+        programs = plan.stack_programs()
+        chosen = representative(programs, plan.one_layer())
+        schedule, program = programs.schedule(chosen.stack), programs.program(chosen.stack)
+    check_program(program, plan.params)
+    return Job(plan.model, plan.chip, plan.params, schedule.graph, schedule, program, plan.options, chosen)
 
 
 def simulate(
@@ -189,21 +104,29 @@ def simulate(
     first_tier: int = 0,
     first_layer: int = 0,
     attention: str = "",
+    weights: str = "",
+    activations: str = "",
+    kv: str = "",
+    stacks: int | None = None,
+    placement: str = "blocks",
     mode: str = "skip",
-    trace: str = "operators",
+    trace: str | TraceOptions = "none",
     progress: Progress | None = None,
     limit_cycles: int | None = None,
-) -> Run:
+) -> ObservedRun:
     """Simulate one decode step cycle by cycle.
 
     Parameters
     ----------
     model, chip, batch, context, layers, seed, routing, first_tier, first_layer, attention
-        As for `prepare`.
+        As for `plan_step`.
+    weights, activations, kv, stacks, placement
+        Likewise.
     mode : str
         ``skip`` jumps over cycles in which nothing changes, ``plain`` steps every one; the results are the same.
-    trace : str
-        ``operators`` keeps the span of every operator, ``units`` also what every unit of every core did when.
+    trace : str or TraceOptions
+        ``none``, ``coarse`` (what every unit of every core did when, and its instructions) or ``full`` (also banks,
+        ports and DRAM commands); `nmpsim.trace.trace_options` adds filters.
     progress : callable, optional
         Called with (core cycles, instructions completed, instructions in all) after every slice.
     limit_cycles : int, optional
@@ -222,8 +145,7 @@ def simulate(
     """
     if mode not in MODES:
         raise SpecError("no such mode", [Fault("mode", mode, " or ".join(MODES), "choose one of them")])
-    if trace not in TRACES:
-        raise SpecError("no such trace level", [Fault("trace", trace, " or ".join(TRACES), "choose one of them")])
+    options = trace if isinstance(trace, TraceOptions) else trace_options(trace)
     job = prepare(
         model,
         chip,
@@ -235,31 +157,46 @@ def simulate(
         first_tier=first_tier,
         first_layer=first_layer,
         attention=attention,
+        weights=weights,
+        activations=activations,
+        kv=kv,
+        stacks=stacks,
+        placement=placement,
     )
-    return run_job(job, mode=mode, trace=trace, progress=progress, limit_cycles=limit_cycles)
+    return run_job(job, mode=mode, trace=options, progress=progress, limit_cycles=limit_cycles)
 
 
 def run_job(
     job: Job,
     *,
     mode: str = "skip",
-    trace: str = "operators",
+    trace: TraceOptions | None = None,
+    trace_folder: Path | None = None,
     progress: Progress | None = None,
     limit_cycles: int | None = None,
-) -> Run:
+) -> ObservedRun:
     """Simulate a prepared job; parameters and errors as for `simulate`.
 
     Parameters
     ----------
     job : Job
     mode : str
-    trace : str
+    trace : TraceOptions, optional
+        None = no trace.
+    trace_folder : Path, optional
+        Where the trace is written while the run goes on; None keeps it in memory.
     progress : callable, optional
     limit_cycles : int, optional
     """
-    simulation = Simulation(job.params, job.program, plain=mode == "plain", intervals=trace == "units")
+    writer = None
+    if trace is not None and trace.level != "none":
+        writer = TraceWriter(job.params, job.program, trace, trace_folder)
+    simulation = Simulation(job.params, job.program, plain=mode == "plain", recorder=writer)
     simulation.run(progress, limit_cycles=limit_cycles)
-    return collect(job, simulation, mode)
+    if writer is None:
+        return collect(job, simulation, mode)
+    writer.close(simulation.until)
+    return collect(job, simulation, mode, Trace.of(writer))
 
 
 @dataclass
@@ -271,6 +208,7 @@ class _Work:
     write: int = 0
     flits: int = 0
     hops: int = 0
+    link_cycles: int = 0
 
 
 def _work(program: Program, params: MachineParams) -> tuple[list[_Work], dict[str, int]]:
@@ -293,6 +231,9 @@ def _work(program: Program, params: MachineParams) -> tuple[list[_Work], dict[st
                 _spread(entry.tier_bytes, int(ins["row"]), beats, params)
                 entry.read += int(ins["bytes"])
                 traffic[names[int(ins["traffic"])]] += int(ins["bytes"])
+                if scales := int(ins["imm"]):
+                    entry.read += scales
+                    traffic["scale_read_bytes"] = traffic.get("scale_read_bytes", 0) + scales
             else:
                 tier = int(ins["row"]) // dram.rows_per_tier
                 entry.tier_bytes[tier] += int(ins["beats"]) * dram.column_bytes
@@ -304,10 +245,11 @@ def _work(program: Program, params: MachineParams) -> tuple[list[_Work], dict[st
                     traffic["kv_write_bytes"] += int(ins["bytes"])
         for ins in stream[stream["op"] == SEND]:
             flits = int(ins["m"]) * -(-int(ins["bytes"]) // params.noc.flit_bytes)
-            there = int(ins["bank"])
-            hops = (there - pu) % params.pus if ins["imm"] == 0 else (pu - there) % params.pus
-            work[int(ins["operator"])].flits += flits
-            work[int(ins["operator"])].hops += flits * hops
+            entry = work[int(ins["operator"])]
+            entry.flits += flits
+            entry.hops += flits * network_hops(params.noc, pu, int(ins["bank"]))
+            across = int(ins["m"]) * row_link_cycles(int(ins["bytes"]), params.noc.flit_bytes, params.link.bytes)
+            entry.link_cycles += stack_hops(params.stacks, int(ins["stack"])) * across
     return work, traffic
 
 
@@ -325,7 +267,7 @@ def _spread(tier_bytes: list[int], row: int, beats: np.ndarray, params: MachineP
         tier_bytes[tier] += total * dram.column_bytes
 
 
-def collect(job: Job, simulation: Simulation, mode: str) -> Run:
+def collect(job: Job, simulation: Simulation, mode: str, trace: Trace | None = None) -> ObservedRun:
     """Make the Run of a finished simulation.
 
     Parameters
@@ -334,6 +276,8 @@ def collect(job: Job, simulation: Simulation, mode: str) -> Run:
     simulation : Simulation
         Run to its end.
     mode : str
+    trace : Trace, optional
+        What was recorded meanwhile.
     """
     params, program = job.params, job.program
     spans, busy = simulation.spans(), simulation.work()
@@ -359,7 +303,7 @@ def collect(job: Job, simulation: Simulation, mode: str) -> Run:
                 w.write,
                 w.flits,
                 o.vector_elements,
-                bounds(params, o.macs, o.vector_elements, w.tier_bytes, w.hops, whole=False),
+                bounds(params, o.macs, o.vector_elements, w.tier_bytes, w.hops, link_cycles=w.link_cycles, whole=False),
                 array,
             )
         )
@@ -372,6 +316,7 @@ def collect(job: Job, simulation: Simulation, mode: str) -> Run:
         sum(o.vector_elements for o in program.operators),
         tiers,
         sum(w.hops for w in work),
+        link_cycles=sum(w.link_cycles for w in work),
     )
     peaks = {
         "macs_per_cycle": float(params.core.macs_per_cycle * params.pus),
@@ -380,8 +325,10 @@ def collect(job: Job, simulation: Simulation, mode: str) -> Run:
         "vector_lanes": float(params.core.lanes * params.pus),
     }
     counts, stalls = {**simulation.counts(), **traffic}, simulation.stalls()
+    if params.stacks > 1:
+        counts["die_to_die_bytes"] = die_to_die_bytes(program)
     seconds = cycles / clock * 1e-9
-    return Run(
+    return ObservedRun(
         cycles,
         clock,
         seconds,
@@ -393,31 +340,16 @@ def collect(job: Job, simulation: Simulation, mode: str) -> Run:
         simulation.speed(),
         _provenance(job, mode),
         params.rounding,
-        _intervals(simulation, program),
         step_energy(params, program, counts, stalls, seconds),
+        simulation.network(),
+        trace,
     )
-
-
-def _intervals(simulation: Simulation, program: Program) -> tuple[Interval, ...]:
-    """Recorded unit intervals with their names."""
-    period = simulation.params.core_period
-    names = ("sequencer", *UNIT_NAMES[1:])
-    single = len(simulation.die.cores.actor[0]) == 1
-    rows = []
-    absent = missing_units(simulation.params)
-    for pu, unit, reason, operator, start, end in simulation.intervals().tolist():
-        if unit in absent:
-            continue
-        actor = "array" if single else f"slice {unit - UNITS}"
-        name = names[unit] if unit < UNITS else actor
-        owner = program.operators[operator].name if operator >= 0 else ""
-        rows.append(Interval(pu, name, REASONS[reason], owner, start // period, end // period))
-    return tuple(rows)
 
 
 def _provenance(job: Job, mode: str) -> dict[str, object]:
     experts = job.graph.distinct_experts
     return {
+        **({"stacks": _stack_words(job)} if job.representative is not None else {}),
         **({"distinct_experts": {str(layer): count for layer, count in experts.items()}} if experts else {}),
         "nmpsim": metadata.version("nmpsim") if _installed() else "source tree",
         "python": platform.python_version(),
@@ -431,6 +363,19 @@ def _provenance(job: Job, mode: str) -> dict[str, object]:
     }
 
 
+def _stack_words(job: Job) -> dict[str, object]:
+    """Which stack was simulated, and for whom it stands."""
+    chosen = job.representative
+    assert chosen is not None
+    return {
+        "number": job.params.stacks,
+        "simulated": chosen.stack,
+        "representative": chosen.identical,
+        "reason": chosen.reason,
+        "imbalance": chosen.imbalance,
+    }
+
+
 def _installed() -> bool:
     try:
         metadata.version("nmpsim")
@@ -439,4 +384,4 @@ def _installed() -> bool:
     return True
 
 
-__all__ = ["Job", "collect", "load_chip", "load_model", "prepare", "run_job", "simulate"]
+__all__ = ["Job", "collect", "load_chip", "load_model", "plan_step", "prepare", "run_job", "simulate"]

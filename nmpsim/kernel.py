@@ -133,6 +133,30 @@ def _lowest_bit_compiled(mask: int) -> int:
     return _trailing_zeros(mask)  # type: ignore[call-arg]
 
 
+@numba.extending.intrinsic
+def _population(_typing: Any, mask: Any) -> Any:
+    """Count the bits that are set: one machine instruction."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return numba.types.int64(mask), generate
+
+
+def _bits_set_slowly(mask: int) -> int:
+    """Return how many bits are set, in the interpreted lane."""
+    return int(mask).bit_count()
+
+
+@inlined
+def _bits_set_compiled(mask: int) -> int:
+    """Return how many bits are set, in the compiled lanes."""
+    return _population(mask)  # type: ignore[call-arg]
+
+
+bits_set: Callable[[int], int] = _bits_set_slowly if LANE == "interpreted" else _bits_set_compiled
+"""How many bits of a word that is not negative are set."""
+
 lowest_bit: Callable[[int], int] = _lowest_bit_slowly if LANE == "interpreted" else _lowest_bit_compiled
 """Position of the lowest bit of a word that is set; the word must not be 0."""
 

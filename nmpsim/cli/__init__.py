@@ -12,14 +12,17 @@ from typing import Annotated
 import typer
 
 from nmpsim import __version__
+from nmpsim.cli.claims import claims
 from nmpsim.cli.conformance import conformance
 from nmpsim.cli.core import core
 from nmpsim.cli.cost import cost
 from nmpsim.cli.dram import dram
 from nmpsim.cli.list import list_shipped
 from nmpsim.cli.noc import noc
+from nmpsim.cli.report import diff, report
 from nmpsim.cli.show import show
 from nmpsim.cli.simulate import simulate
+from nmpsim.cli.trace import trace
 
 app = typer.Typer(
     name="nmpsim",
@@ -33,10 +36,14 @@ app.command("simulate")(simulate)
 app.command("list")(list_shipped)
 app.command("cost")(cost)
 app.add_typer(show, name="show")
+app.add_typer(claims, name="claims")
 app.add_typer(conformance, name="conformance")
 app.add_typer(dram, name="dram")
 app.add_typer(core, name="core")
 app.add_typer(noc, name="noc")
+app.add_typer(trace, name="trace")
+app.command("report")(report)
+app.command("diff")(diff)
 
 
 def _version(asked: bool) -> None:

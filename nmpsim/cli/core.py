@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmpsim.cli.exits import exit_codes
-from nmpsim.cli.options import ChipOption
+from nmpsim.cli.options import ChipOption, Faults
 from nmpsim.errors import Fault, NmpsimError
 
 if TYPE_CHECKING:
@@ -41,16 +40,8 @@ def group() -> None:
     """What one core takes for matrix products."""
 
 
-@dataclass
-class Lists:
-    """Reads lists of integers from options and collects what is wrong with them.
-
-    Parameters
-    ----------
-    faults : list of Fault
-    """
-
-    faults: list[Fault] = field(default_factory=list)
+class Lists(Faults):
+    """Reads lists of integers from options and collects what is wrong with them."""
 
     def read(self, option: str, text: str, high: int) -> list[int]:
         """Return the integers of a list such as ``1,2,8-64:8``; none, and a fault noted, if it is none.
@@ -95,17 +86,6 @@ class Lists:
         allowed = f"a number above 0, at most {most}: a beat a cycle"
         self.faults.append(Fault("--fifo-rate", repr(text[:60]), allowed, "leave it out for operands always there"))
         return None
-
-    def refuse(self) -> None:
-        """Raise the faults found.
-
-        Raises
-        ------
-        NmpsimError
-            If there are any.
-        """
-        if self.faults:
-            raise NmpsimError("an option is wrong" if len(self.faults) == 1 else "options are wrong", self.faults)
 
 
 def _sizes(lists: Lists, m: str | None, n: str | None, k: str | None) -> list[Product]:

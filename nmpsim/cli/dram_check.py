@@ -74,6 +74,9 @@ def check_file(
     preset: Annotated[
         str | None, typer.Option("--preset", metavar="NAME|PATH", help="Standard, native preset, or table (.toml).")
     ] = None,
+    chip: Annotated[
+        str | None, typer.Option("--chip", metavar="NAME|PATH", help="Chip, for the commands of a traced run.")
+    ] = None,
     config: Annotated[
         str | None, typer.Option("--config", metavar="PATH", help="config.json of the run, instead of --preset.")
     ] = None,
@@ -106,15 +109,16 @@ def check_file(
         delay = None
         if refresh_delay is not None:
             delay = numbers.read("--refresh-delay", refresh_delay, 0, 2**31, "give a number of ticks")
-        if (preset is None) == (config is None):
-            got = "neither" if config is None else "both"
-            numbers.faults.append(Fault("--preset, --config", got, "one of them", "say what the trace is of"))
+        sources = [option for option in (preset, chip, config) if option is not None]
+        if len(sources) != 1:
+            got = "none" if not sources else f"{len(sources)} of them"
+            numbers.faults.append(Fault("--preset, --chip, --config", got, "one of them", "say what the trace is of"))
         if refresh is not None and delay is None:
             fault = Fault("--refresh", repr(refresh), "with --refresh-delay only", "say how late a refresh may be")
             numbers.faults.append(fault)
         asked = {"--organisation": organisation, "--timing": timing, "--override": override}
         asked["--every-rule"] = "on" if every_rule else None
-        if config is not None:
+        if preset is None:
             numbers.faults += [
                 Fault(option, str(text), "with --preset only", f"leave out {option}")
                 for option, text in asked.items()
@@ -134,12 +138,25 @@ def check_file(
             )
             memory = choice.memory
             rules = Rules(memory.protocol, None if memory.machine is None else memory)
+        elif chip is not None:
+            rules = _rules_of_chip(chip)
         else:
             rules = _rules_of(Path(str(config)))
         count, found = rules.check(Path(commands), refresh, delay)
         _print(commands, count, found, most)
     if found:
         raise typer.Exit(VIOLATED)
+
+
+def _rules_of_chip(name: str) -> Rules:
+    """Return the rules of the channels of a chip; how long the trace is, is not known."""
+    from nmpsim.dram.trace.memory import Memory
+    from nmpsim.spec import load_chip, resolve
+    from nmpsim.spec.standard.native import machine_protocol
+
+    params = resolve(load_chip(name))
+    protocol = machine_protocol(params)
+    return Rules(protocol, Memory(name, "", "", {}, protocol, params))
 
 
 def _rules_of(path: Path) -> Rules:

@@ -12,6 +12,8 @@ from nmpsim.errors import Fault, NmpsimError, WorkloadError
 
 if TYPE_CHECKING:
     from nmpsim.api import Job
+    from nmpsim.schedule.step import Plan
+    from nmpsim.workload import Model, Routing
 
 LARGEST_SEED = 2**63 - 1
 
@@ -45,14 +47,60 @@ AttentionOption = Annotated[
     typer.Option("--attention", metavar="absorbed|expanded", help="Form of latent attention; absorbed by default."),
 ]
 
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="FORMAT[:GROUP]", help="fp16, fp8, int8, int4, or config: as the model's file states."
+    ),
+]
+ActivationsOption = Annotated[
+    str | None, typer.Option("--activations", metavar="FORMAT", help="Format of the activations; fp16.")
+]
+KvOption = Annotated[
+    str | None, typer.Option("--kv", metavar="FORMAT", help="Format of the KV cache: fp16, fp8 or int8.")
+]
+StacksOption = Annotated[
+    str | None,
+    typer.Option("--stacks", metavar="N", help="Stacks that share the model; as few (1, 2, 4 ...) as hold it."),
+]
+PlacementOption = Annotated[
+    str, typer.Option("--placement", metavar="blocks|round_robin", help="Which stack holds which expert.")
+]
+SkewOption = Annotated[
+    str | None, typer.Option("--skew", metavar="EXPONENT", help="Exponent of zipf routing; 1 by default.")
+]
+LocalityOption = Annotated[
+    str | None,
+    typer.Option("--locality", metavar="CHANCE", help="Chance that a token keeps an expert from step to step; 0."),
+]
+DecodeStepOption = Annotated[
+    str | None, typer.Option("--decode-step", metavar="T", help="Decode step of the synthetic routing; the first, 0.")
+]
+
+_REAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
-class Numbers:
-    """Reads integers from options and collects what is wrong with them."""
+class Faults:
+    """Collects what is wrong with options."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
+
+    def refuse(self) -> None:
+        """Raise the faults found.
+
+        Raises
+        ------
+        NmpsimError
+            If there are any.
+        """
+        if self.faults:
+            raise NmpsimError("an option is wrong" if len(self.faults) == 1 else "options are wrong", self.faults)
+
+
+class Numbers(Faults):
+    """Reads integers from options and collects what is wrong with them."""
 
     def read(self, option: str, text: str, low: int, high: int | None, todo: str) -> int:
         """Return the integer in the text of an option; `low`, and a fault noted, if there is none in the range.
@@ -76,16 +124,94 @@ class Numbers:
         self.faults.append(Fault(option, repr(text[:60]), allowed, todo))
         return low
 
-    def refuse(self) -> None:
-        """Raise the faults found.
+    def read_real(self, option: str, text: str, low: float, high: float, todo: str) -> float:
+        """Return the decimal number in the text of an option; parameters as for `read`.
+
+        Parameters
+        ----------
+        option, text : str
+        low, high : float
+        todo : str
+        """
+        if _REAL.fullmatch(text) and low <= float(text) <= high:
+            return float(text)
+        self.faults.append(Fault(option, repr(text[:60]), f"a number in {low:g}..{high:g}", todo))
+        return low
+
+
+@dataclass(frozen=True)
+class RouterOptions:
+    """How a synthetic router is skewed in experts and in time.
+
+    Parameters
+    ----------
+    skew, locality : float or None
+    step : int or None
+        None: not given.
+    """
+
+    skew: float | None = None
+    locality: float | None = None
+    step: int | None = None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the options that were given."""
+        named = (("--skew", self.skew), ("--locality", self.locality), ("--decode-step", self.step))
+        return tuple(name for name, value in named if value is not None)
+
+    def routing(self, model: Model, batch: int, layers: int | None, rule: str, seed: int) -> Routing:
+        """Routing of a model by these options.
+
+        Parameters
+        ----------
+        model : Model
+        batch : int
+        layers : int or None
+        rule : str
+            ``uniform`` or ``zipf``.
+        seed : int
 
         Raises
         ------
         NmpsimError
-            If there are any.
+            If the options do not fit the rule, or the model is dense.
         """
-        if self.faults:
-            raise NmpsimError("an option is wrong" if len(self.faults) == 1 else "options are wrong", self.faults)
+        from nmpsim.workload import synthetic_routing
+
+        if self.given and rule not in ("uniform", "zipf"):
+            fault = Fault(", ".join(self.given), rule, "routing uniform or zipf", "leave them out: the file says all")
+            raise NmpsimError("options of a synthetic router with a file", [fault])
+        if self.skew is not None and rule != "zipf":
+            fault = Fault("--skew", f"routing {rule}", "routing zipf", "add --routing zipf")
+            raise NmpsimError("a skew without a skewed router", [fault])
+        return synthetic_routing(
+            model,
+            batch,
+            layers,
+            rule,
+            1.0 if self.skew is None else self.skew,
+            seed,
+            self.locality or 0.0,
+            self.step or 0,
+        )
+
+
+def read_router(numbers: Numbers, skew: str | None, locality: str | None, step: str | None) -> RouterOptions:
+    """Return the options of the synthetic router; faults are noted in `numbers`.
+
+    Parameters
+    ----------
+    numbers : Numbers
+        Collects faults.
+    skew, locality, step : str or None
+        Texts of the options.
+    """
+    return RouterOptions(
+        None if skew is None else numbers.read_real("--skew", skew, 0.0, 8.0, "0 is uniform, about 1 is usual"),
+        None if locality is None else numbers.read_real("--locality", locality, 0.0, 1.0, "0: every step draws anew"),
+        None if step is None else numbers.read("--decode-step", step, 0, 100_000, "give the number of a decode step"),
+    )
 
 
 @dataclass(frozen=True)
@@ -104,8 +230,12 @@ class Step:
         None: not given.
     first_tier : int
     first_layer : int
-    attention : str or None
+    attention, weights, activations, kv : str or None
         None: not given.
+    stacks : int or None
+        None: as few as hold the model.
+    placement : str
+    router : RouterOptions
     """
 
     model: str
@@ -118,6 +248,12 @@ class Step:
     first_tier: int
     first_layer: int = 0
     attention: str | None = None
+    weights: str | None = None
+    activations: str | None = None
+    kv: str | None = None
+    stacks: int | None = None
+    placement: str = "blocks"
+    router: RouterOptions = RouterOptions()
 
     def prepare(self) -> Job:
         """Load model and chip; schedule, encode and check.
@@ -129,23 +265,53 @@ class Step:
         """
         from nmpsim import api
 
+        model, given = self._given()
+        return api.prepare(model, self.chip, **given)
+
+    def plan(self) -> Plan:
+        """Load model and chip, and cut the step into the parts of its stacks.
+
+        Raises
+        ------
+        NmpsimError
+            With every fault found.
+        """
+        from nmpsim import api
+
+        model, given = self._given()
+        return api.plan_step(model, self.chip, **given)
+
+    def _given(self) -> tuple[Model, dict[str, Any]]:
+        from nmpsim import api
+
         model = api.load_model(self.model)
         if self.routing is not None and not model.is_moe:
             fault = Fault("--routing", repr(self.routing), "nothing for a dense model", "leave out --routing")
             raise WorkloadError(f"{model.name} has no experts to route to", [fault])
         given: dict[str, Any] = {"routing": self.routing} if self.routing is not None else {}
-        return api.prepare(
-            model,
-            self.chip,
-            batch=self.batch,
-            context=self.context,
-            layers=self.layers,
-            seed=self.seed,
-            first_tier=self.first_tier,
-            first_layer=self.first_layer,
-            attention=self.attention or "",
+        if self.router.given:
+            if not model.is_moe:
+                got = f"{', '.join(self.router.given)} for a dense model"
+                fault = Fault("routing", got, "nothing for a dense model", "leave them out")
+                raise WorkloadError(f"{model.name} has no experts to route to", [fault])
+            depth = None if self.layers is None else self.first_layer + self.layers
+            rule = self.routing or "uniform"
+            given["routing"] = self.router.routing(model, self.batch, depth, rule, self.seed)
+        return model, {
+            "batch": self.batch,
+            "context": self.context,
+            "layers": self.layers,
+            "seed": self.seed,
+            "first_tier": self.first_tier,
+            "first_layer": self.first_layer,
+            "attention": self.attention or "",
+            "weights": self.weights or "",
+            "activations": self.activations or "",
+            "kv": self.kv or "",
+            "stacks": self.stacks,
+            "placement": self.placement,
             **given,
-        )
+        }
 
 
 def read_step(
@@ -161,6 +327,14 @@ def read_step(
     first_tier: str,
     first_layer: str = "0",
     attention: str | None = None,
+    weights: str | None = None,
+    activations: str | None = None,
+    kv: str | None = None,
+    stacks: str | None = None,
+    placement: str = "blocks",
+    skew: str | None = None,
+    locality: str | None = None,
+    decode_step: str | None = None,
 ) -> Step:
     """Return the step that options ask for; faults are noted in `numbers`.
 
@@ -169,7 +343,10 @@ def read_step(
     numbers : Numbers
         Collects faults.
     model, chip, batch, context, layers, seed, routing, first_tier, first_layer, attention : str
+    weights, activations, kv : str
         Texts of the options.
+    stacks, placement, skew, locality, decode_step : str
+        More of them.
     """
     return Step(
         model=model,
@@ -184,4 +361,12 @@ def read_step(
         first_tier=numbers.read("--first-tier", first_tier, 0, None, "give the number of a tier of the chip"),
         first_layer=numbers.read("--first-layer", first_layer, 0, None, "give the number of a layer"),
         attention=attention,
+        weights=weights,
+        activations=activations,
+        kv=kv,
+        stacks=None
+        if stacks is None
+        else numbers.read("--stacks", stacks, 1, None, "give the number of stacks that share the model"),
+        placement=placement,
+        router=read_router(numbers, skew, locality, decode_step),
     )

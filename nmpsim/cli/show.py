@@ -10,17 +10,26 @@ import typer
 from nmpsim.cli.exits import exit_codes
 from nmpsim.cli.options import (
     LARGEST_SEED,
+    ActivationsOption,
     AttentionOption,
     BatchOption,
     ChipOption,
     ContextOption,
+    DecodeStepOption,
     FirstLayerOption,
     FirstTierOption,
+    KvOption,
     LayersOption,
+    LocalityOption,
     ModelOption,
     Numbers,
+    PlacementOption,
     RoutingOption,
     SeedOption,
+    SkewOption,
+    StacksOption,
+    WeightsOption,
+    read_router,
     read_step,
 )
 
@@ -59,23 +68,25 @@ def show_routing(
     seed: SeedOption = "0",
     routing: RoutingOption = None,
     stacks: Annotated[str, typer.Option("--stacks", metavar="N", help="Stacks that share the experts.")] = "1",
-    placement: Annotated[
-        str, typer.Option("--placement", metavar="blocks|round_robin", help="Which stack holds which expert.")
-    ] = "blocks",
+    placement: PlacementOption = "blocks",
+    skew: SkewOption = None,
+    locality: LocalityOption = None,
+    decode_step: DecodeStepOption = None,
 ) -> None:
     """Print how many distinct experts every layer reads, and how evenly they fall on stacks."""
     with exit_codes():
-        from nmpsim.workload import describe_routing, load_model, load_routing, synthetic_routing
+        from nmpsim.workload import describe_routing, load_model, load_routing
 
         numbers = Numbers()
         size = numbers.read("--batch", batch, 1, None, "give the number of sequences decoded together")
         depth = None if layers is None else numbers.read("--layers", layers, 1, None, "give a number of layers")
         start = numbers.read("--seed", seed, 0, LARGEST_SEED, "give another seed")
         count = numbers.read("--stacks", stacks, 1, None, "give a number of stacks")
+        router = read_router(numbers, skew, locality, decode_step)
         numbers.refuse()
         loaded = load_model(model)
-        if routing is None or routing in ("uniform", "zipf"):
-            chosen = synthetic_routing(loaded, size, depth, routing or "uniform", seed=start)
+        if router.given or routing is None or routing in ("uniform", "zipf"):
+            chosen = router.routing(loaded, size, depth, routing or "uniform", start)
         else:
             chosen = load_routing(routing, loaded, size, depth)
         typer.echo(describe_routing(loaded, chosen, count, placement))
@@ -114,6 +125,14 @@ def show_schedule(
     first_tier: FirstTierOption = "0",
     first_layer: FirstLayerOption = "0",
     attention: AttentionOption = None,
+    weights: WeightsOption = None,
+    activations: ActivationsOption = None,
+    kv: KvOption = None,
+    stacks: StacksOption = None,
+    placement: PlacementOption = "blocks",
+    skew: SkewOption = None,
+    locality: LocalityOption = None,
+    decode_step: DecodeStepOption = None,
 ) -> None:
     """Print the plan of every operator that has a choice."""
     with exit_codes():
@@ -130,9 +149,74 @@ def show_schedule(
             first_tier=first_tier,
             first_layer=first_layer,
             attention=attention,
+            weights=weights,
+            activations=activations,
+            kv=kv,
+            stacks=stacks,
+            placement=placement,
+            skew=skew,
+            locality=locality,
+            decode_step=decode_step,
         )
         numbers.refuse()
         typer.echo("\n".join(step.prepare().schedule.lines()))
+
+
+@show.command("stacks")
+def show_stacks(
+    model: ModelOption,
+    chip: ChipOption,
+    batch: BatchOption = "1",
+    context: ContextOption = "1024",
+    layers: LayersOption = None,
+    seed: SeedOption = "0",
+    routing: RoutingOption = None,
+    first_layer: FirstLayerOption = "0",
+    attention: AttentionOption = None,
+    weights: WeightsOption = None,
+    activations: ActivationsOption = None,
+    kv: KvOption = None,
+    stacks: StacksOption = None,
+    placement: PlacementOption = "blocks",
+    skew: SkewOption = None,
+    locality: LocalityOption = None,
+    decode_step: DecodeStepOption = None,
+) -> None:
+    """Print what every stack keeps, reads, computes and sends in a step."""
+    with exit_codes():
+        numbers = Numbers()
+        step = read_step(
+            numbers,
+            model=model,
+            chip=chip,
+            batch=batch,
+            context=context,
+            layers=layers,
+            seed=seed,
+            routing=routing,
+            first_tier="0",
+            first_layer=first_layer,
+            attention=attention,
+            weights=weights,
+            activations=activations,
+            kv=kv,
+            stacks=stacks,
+            placement=placement,
+            skew=skew,
+            locality=locality,
+            decode_step=decode_step,
+        )
+        numbers.refuse()
+        from nmpsim.schedule.stacks import representative, shard_table
+
+        plan = step.plan()
+        if len(plan.graphs) == 1:
+            typer.echo(f"{plan.model.name} fits into 1 stack of {plan.params.name}; for more, add --stacks")
+            return
+        programs = plan.stack_programs()
+        typer.echo("\n".join(shard_table(programs)))
+        chosen = representative(programs, plan.one_layer())
+        typer.echo(f"simulated: stack {chosen.stack}; {chosen.reason}; imbalance {chosen.imbalance:.3f}")
 
 
 @show.command("program")
@@ -147,6 +231,14 @@ def show_program(
     first_tier: FirstTierOption = "0",
     first_layer: FirstLayerOption = "0",
     attention: AttentionOption = None,
+    weights: WeightsOption = None,
+    activations: ActivationsOption = None,
+    kv: KvOption = None,
+    stacks: StacksOption = None,
+    placement: PlacementOption = "blocks",
+    skew: SkewOption = None,
+    locality: LocalityOption = None,
+    decode_step: DecodeStepOption = None,
     core: Annotated[str, typer.Option("--core", metavar="N", help="Core whose instructions to print.")] = "0",
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="N", help="Instructions to print; all by default.")
@@ -167,6 +259,14 @@ def show_program(
             first_tier=first_tier,
             first_layer=first_layer,
             attention=attention,
+            weights=weights,
+            activations=activations,
+            kv=kv,
+            stacks=stacks,
+            placement=placement,
+            skew=skew,
+            locality=locality,
+            decode_step=decode_step,
         )
         index = numbers.read("--core", core, 0, None, "give the number of a core of the chip")
         most = None if limit is None else numbers.read("--limit", limit, 1, None, "give a number of instructions")

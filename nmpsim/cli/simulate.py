@@ -9,27 +9,36 @@ import typer
 
 from nmpsim.cli.exits import exit_codes
 from nmpsim.cli.options import (
+    ActivationsOption,
     AttentionOption,
     BatchOption,
     ChipOption,
     ContextOption,
+    DecodeStepOption,
     FirstLayerOption,
     FirstTierOption,
+    KvOption,
     LayersOption,
+    LocalityOption,
     ModelOption,
     Numbers,
+    PlacementOption,
     RoutingOption,
     SeedOption,
+    SkewOption,
+    StacksOption,
     Step,
+    WeightsOption,
     read_step,
 )
 from nmpsim.errors import Fault
 
 if TYPE_CHECKING:
     from nmpsim.measure.run import Run
+    from nmpsim.trace.options import TraceOptions
 
 MODES = ("skip", "plain")
-TRACES = ("none", "operators", "units")
+TRACES = ("none", "coarse", "full")
 
 
 def simulate(
@@ -44,20 +53,38 @@ def simulate(
     first_tier: FirstTierOption = "0",
     first_layer: FirstLayerOption = "0",
     attention: AttentionOption = None,
+    weights: WeightsOption = None,
+    activations: ActivationsOption = None,
+    kv: KvOption = None,
+    stacks: StacksOption = None,
+    placement: PlacementOption = "blocks",
+    skew: SkewOption = None,
+    locality: LocalityOption = None,
+    decode_step: DecodeStepOption = None,
     mode: Annotated[
         str, typer.Option(metavar="|".join(MODES), help="Skip cycles without change, or step all; same results.")
     ] = "skip",
     trace: Annotated[
-        str, typer.Option(metavar="|".join(TRACES), help="Intervals to write: none, of operators, of all units too.")
-    ] = "operators",
+        str, typer.Option(metavar="|".join(TRACES), help="Record nothing, the units of the cores, or every unit.")
+    ] = "none",
+    trace_units: Annotated[
+        str | None,
+        typer.Option("--trace-units", metavar="KIND[@PUS],...", help="Kinds to record, such as array,bank@0-3."),
+    ] = None,
+    trace_from: Annotated[
+        str | None, typer.Option("--from", metavar="CYCLE", help="First core cycle to record.")
+    ] = None,
+    trace_to: Annotated[
+        str | None, typer.Option("--to", metavar="CYCLE", help="Core cycle at which to stop recording.")
+    ] = None,
     limit_cycles: Annotated[
         str | None, typer.Option("--limit-cycles", metavar="N", help="Core cycles after which to give up.")
     ] = None,
 ) -> None:
     """Simulate one decode step cycle by cycle.
 
-    Writes DIR/result.json, report.txt, operators.parquet and intervals.parquet, all of them or none, and prints the
-    report.
+    Writes DIR/result.json, report.txt, operators.parquet and, with --trace, trace.json and trace-*.parquet, all of
+    them or none, and prints the report.
     """
     with exit_codes():
         numbers = Numbers()
@@ -73,20 +100,44 @@ def simulate(
             first_tier=first_tier,
             first_layer=first_layer,
             attention=attention,
+            weights=weights,
+            activations=activations,
+            kv=kv,
+            stacks=stacks,
+            placement=placement,
+            skew=skew,
+            locality=locality,
+            decode_step=decode_step,
         )
         limit = None
         if limit_cycles is not None:
             limit = numbers.read("--limit-cycles", limit_cycles, 1, None, "give a number of core cycles")
-        for option, word, words in (("--mode", mode, MODES), ("--trace", trace, TRACES)):
-            if word not in words:
-                numbers.faults.append(Fault(option, repr(word), " or ".join(words), "choose one of them"))
+        if mode not in MODES:
+            numbers.faults.append(Fault("--mode", repr(mode), " or ".join(MODES), "choose one of them"))
+        recording = _recording(numbers, trace, trace_units, trace_from, trace_to)
         if not out:
             numbers.faults.append(Fault("--out", "''", "a folder", "name the folder of the result"))
         numbers.refuse()
-        typer.echo(_simulate(step, mode, trace, limit, Path(out)))
+        typer.echo(_simulate(step, mode, recording, limit, Path(out)))
 
 
-def _simulate(step: Step, mode: str, trace: str, limit: int | None, out: Path) -> str:
+def _recording(
+    numbers: Numbers, level: str, units: str | None, first: str | None, last: str | None
+) -> TraceOptions | None:
+    """Return what to record; faults go to `numbers`."""
+    from nmpsim.errors import NmpsimError
+    from nmpsim.trace.options import trace_options
+
+    start = None if first is None else numbers.read("--from", first, 0, None, "give a core cycle")
+    end = None if last is None else numbers.read("--to", last, 1, None, "give a core cycle")
+    try:
+        return trace_options(level, units.split(",") if units else (), start, end)
+    except NmpsimError as error:
+        numbers.faults += error.faults
+        return None
+
+
+def _simulate(step: Step, mode: str, trace: TraceOptions | None, limit: int | None, out: Path) -> str:
     """Simulate, write the result, return what to print."""
     from nmpsim.api import run_job
     from nmpsim.cli.progress import Bar
@@ -99,22 +150,19 @@ def _simulate(step: Step, mode: str, trace: str, limit: int | None, out: Path) -
         job = step.prepare()
         with result_folder(out) as folder:
             bar.phase("compiling (the first time, about a minute)")
-            level = "units" if trace == "units" else "operators"
-            run = run_job(job, mode=mode, trace=level, progress=bar.advance, limit_cycles=limit)
+            run = run_job(job, mode=mode, trace=trace, trace_folder=folder, progress=bar.advance, limit_cycles=limit)
             bar.phase("writing")
-            _write(run, folder, intervals=trace != "none")
+            _write(run, folder)
     return f"{report_text(run, full=False)}\nwritten to {out}"
 
 
-def _write(run: Run, folder: Path, *, intervals: bool) -> None:
+def _write(run: Run, folder: Path) -> None:
     """Write all files of a result into a folder."""
-    from nmpsim.report.folder import INTERVALS, OPERATORS, REPORT, RESULT
-    from nmpsim.report.intervals import interval_table, operator_table, write_parquet
+    from nmpsim.report.folder import OPERATORS, REPORT, RESULT
     from nmpsim.report.result import result_of, to_json
+    from nmpsim.report.tables import operator_table, write_parquet
     from nmpsim.report.text import report_text
 
     (folder / RESULT).write_text(to_json(result_of(run)), encoding="utf-8")
     (folder / REPORT).write_text(report_text(run), encoding="utf-8")
     write_parquet(operator_table(run), folder / OPERATORS)
-    if intervals:
-        write_parquet(interval_table(run), folder / INTERVALS)

@@ -10,7 +10,7 @@ import pytest
 import nmpsim
 from tests.architecture.sources import ROOT, imported, place, report, sources, tree
 
-LATE = {"pyarrow", "matplotlib", "jsonschema", "rich", "tqdm"}
+LATE = {"pyarrow", "matplotlib", "jsonschema", "pylibfst", "rich", "tqdm"}
 """Third-party libraries that may be imported inside a function, as they cost tenths of seconds or are rarely needed."""
 
 HEAVY = {"numba", "llvmlite", "numpy", "pyarrow", "matplotlib", "pydantic", "jsonschema", "rich", "typer"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from benchmarks.decode_shapes import PAGE, operator_table, page_parts, replaced
@@ -30,10 +32,12 @@ def cells(line):
 
 
 @pytest.fixture(scope="module")
-def few():
+def few(tmp_path_factory):
     """SNAKE's area, some operators, two batches."""
     area = areas()[-1]
-    return area, *study(area, batches=(1, 16), chosen=FEW)
+    with ThreadPoolExecutor(1) as executor:
+        kept = tmp_path_factory.mktemp("study")
+        return area, *study(area, batches=(1, 16), chosen=FEW, folder=kept, executor=executor)
 
 
 def test_four_times_the_macs_of_the_trees_are_the_array_of_snake():
@@ -87,8 +91,8 @@ def test_a_batch_has_every_operator_of_the_four_models():
 
 
 @pytest.mark.slow
-def test_the_whole_page_is_what_the_cycle_model_gives():
-    measured = [(area, *study(area)) for area in areas()]
+def test_the_whole_page_is_what_the_cycle_model_gives(tmp_path):
+    measured = [(area, *study(area, folder=tmp_path)) for area in areas()]
     text = PAGE.read_text(encoding="utf-8")
     assert replaced(text, page_parts(measured)) == text
     assert all(one.utilisation <= 1 for _, found, _ in measured for one in found[TREE].values())

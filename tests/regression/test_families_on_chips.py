@@ -36,13 +36,13 @@ def test_two_layers_do_the_work_of_the_graph(name, options, chip):
 def test_a_model_that_does_not_fit_is_refused_by_how_much():
     """61 layers in FP16: 1342.05 GB of weights; 2,176 B of cache for each of 32 x 64 tokens and 61 layers, 0.27 GB."""
     with pytest.raises(WorkloadError, match=r"1342\.32 GB .*; 1307\.96 GB too much") as caught:
-        prepare("deepseek-v3", "snake", batch=32, context=64)
+        prepare("deepseek-v3", "snake", batch=32, context=64, stacks=1)
     assert "--layers 4 fits" in str(caught.value)
 
 
 def test_a_batch_that_does_not_fit_is_refused_by_how_much():
     with pytest.raises(InfeasibleError, match=r"at least \d+ bytes"):
-        prepare("deepseek-v3", "snake", batch=32, context=64, layers=1)
+        prepare("deepseek-v3", "snake", batch=32, context=64, layers=1, stacks=1)
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_every_layer_was_stepped(run: Run) -> None:
 
 def test_stalls_add_up_and_have_reasons(run: Run) -> None:
     arrays = sum(run.stalls["array"].values())
-    for unit in ("vector", "move", "send_cw", "send_ccw", "sequencer"):
+    for unit in ("vector", "move", "send_0", "send_1", "sequencer"):
         assert sum(run.stalls[unit].values()) == arrays  # one of each per PU
     assert arrays % 16 == 0
     assert all(reason != "other" for table in run.stalls.values() for reason in table)

@@ -29,7 +29,7 @@ def test_a_chip_file_of_ones_own_is_taken(tmp_path):
 def test_an_unknown_chip_ends_with_code_2_and_what_is_allowed():
     result = call("cost", "--chip", "nonesuch")
     assert result.exit_code == 2
-    assert "got 'nonesuch'; allowed: snake, stratum" in result.stderr
+    assert "got 'nonesuch'; allowed: snake, snake-fit, stratum" in result.stderr
     assert not result.stdout
 
 

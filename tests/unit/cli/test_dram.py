@@ -348,8 +348,8 @@ def test_a_column_on_the_wrong_port_of_a_die_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "--preset, --config: got neither"),
-        (("--preset", "hbm2", "--config", "x"), "--preset, --config: got both"),
+        ((), "--preset, --chip, --config: got none"),
+        (("--preset", "hbm2", "--config", "x"), "--preset, --chip, --config: got 2 of them"),
         (("--config", "x", "--timing", "y"), "--timing: got y; allowed: with --preset only"),
         (("--preset", "hbm2", "--refresh", "AllBank"), "with --refresh-delay only"),
         (("--preset", "hbm2", "--refresh", "x", "--refresh-delay", "9"), "--refresh: got 'x'; allowed: NoRefresh"),

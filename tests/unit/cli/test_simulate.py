@@ -13,7 +13,15 @@ from nmpsim.errors import DeadlockError, InfeasibleError, InternalError, LimitRe
 from tests.unit.cli.bench import call, run, start
 from tests.unit.report.small import config_text, write_inputs
 
-FILES = ["intervals.parquet", "operators.parquet", "report.txt", "result.json"]
+FILES = ["operators.parquet", "report.txt", "result.json"]
+TRACE = [
+    "trace-accesses.parquet",
+    "trace-banks.parquet",
+    "trace-flows.parquet",
+    "trace-instructions.parquet",
+    "trace-intervals.parquet",
+    "trace.json",
+]
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def result(folder):
     return json.loads((folder / "result.json").read_text())
 
 
-def test_a_run_writes_its_four_files_and_prints_the_report(tmp_path, words):
+def test_a_run_writes_its_three_files_and_prints_the_report(tmp_path, words):
     done = call(*words())
     assert done.exit_code == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
@@ -57,8 +65,7 @@ def test_the_same_command_writes_the_same_bytes_apart_from_speed(tmp_path, words
     code, _, err = run(*words(out=tmp_path / "there"))
     assert code == 0, err
     here, there = contents(tmp_path / "here"), contents(tmp_path / "there")
-    for name in ("operators.parquet", "intervals.parquet"):
-        assert here[name] == there[name]
+    assert here["operators.parquet"] == there["operators.parquet"]
     speed = re.compile(rb'^ "speed": \{.*?^ \}', re.MULTILINE | re.DOTALL)
     assert len(speed.findall(here["result.json"])) == 1
     assert speed.sub(b"", here["result.json"]) == speed.sub(b"", there["result.json"])
@@ -87,21 +94,30 @@ def test_options_reach_the_result(tmp_path, words):
     }
 
 
-@pytest.mark.parametrize(("trace", "files"), [("none", FILES[1:]), ("operators", FILES), ("units", FILES)])
-def test_the_trace_option_decides_on_intervals(tmp_path, words, trace, files):
+@pytest.mark.parametrize("trace", ["none", "coarse", "full"])
+def test_the_trace_option_decides_on_the_trace(tmp_path, words, trace):
     assert call(*words(trace=trace)).exit_code == 0
+    files = FILES if trace == "none" else FILES + TRACE
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
     if trace != "none":
-        units = set(parquet.read_table(tmp_path / "out" / "intervals.parquet")["unit"].to_pylist())
-        assert (units == {"span"}) == (trace == "operators")
-        assert "span" in units
+        banks = parquet.read_table(tmp_path / "out" / "trace-banks.parquet").num_rows
+        assert (banks > 0) == (trace == "full")
+
+
+def test_a_filter_of_the_trace_is_read_whole(words):
+    done = call(*words(trace="coarse", trace_units="bank,arrow", **{"from": 9, "to": 4}))
+    assert done.exit_code == 2
+    for told in ("--trace-units: got 'arrow'", "--to: got 4"):
+        assert told in done.stderr
+    assert "for --trace full only" in call(*words(trace="coarse", trace_units="bank")).stderr
+    assert "--trace: got 'none' with a filter" in call(*words(trace_units="array")).stderr
 
 
 def test_a_former_result_is_replaced_as_a_whole(tmp_path, words):
     assert call(*words()).exit_code == 0
     assert call(*words(batch=1, trace="none")).exit_code == 0
     assert result(tmp_path / "out")["provenance"]["options"]["batch"] == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES[1:]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
 
 
 def test_a_reached_limit_exits_with_3_and_leaves_the_former_result(tmp_path, words):
