@@ -1,0 +1,316 @@
+"""Predicted time of a GEMM of the decode step: array, DRAM stream, vector unit and network, overlapped by dependence.
+
+    over N   passes | consume                                     (the gather before is a layout change, counted apart)
+             a pass waits for the array, for its beats, and for the consumer of the pass before the last
+    over K   passes of a chunk | reduce-scatter | consume
+             a chunk waits for the reduction of the chunk before the last; where passes write several planes, the
+             vector unit adds those of the next chunk before it reduces this one
+
+Everything is counted from the definitions of machine and program; nothing is fitted.  Left out: what instruction queues
+hold back, `reconfigure` between operators, differences between PUs other than the widest share, bank alignment of the
+operands (all places are taken to be equally likely).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from nmpsim.analytic.feeds import beat_cycles, fed_cycles, most_beats, port_waits, slots, vector_cycles
+from nmpsim.analytic.messages import (
+    SIGNAL,
+    all_gather_cycles,
+    all_to_one_cycles,
+    message_cycles,
+    reduce_scatter_cycles,
+    to_all_cycles,
+)
+from nmpsim.analytic.passes import Taken, taken
+from nmpsim.program.isa import (
+    F_OUT_FP32,
+    F_RESIDUAL,
+    SPLIT_K,
+    TREE,
+    V_ADD,
+    V_ARGMAX,
+    V_REDUCE,
+    V_RELU,
+    V_SWIGLU,
+)
+from nmpsim.program.schedule import OVER_K, GemmPlan, PassPlan
+from nmpsim.program.vector import Loop, loops
+from nmpsim.spec.params import CoreParams, MachineParams
+from nmpsim.workload import HEAD_KINDS, Operator, OperatorKind
+
+REGIONS = 2
+"""Regions for results of passes, and for chunks under reduction (docs/program.md)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predicted core cycles of an operator under a plan.
+
+    Parameters
+    ----------
+    array, stream, vector, network : float
+        What each takes by itself on the busiest PU.
+    total : float
+        From its input in the right layout to its last result.
+    """
+
+    array: float
+    stream: float
+    vector: float
+    network: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What the busiest PU has of an operator.
+
+    Parameters
+    ----------
+    columns : int
+        Result columns that it owns.
+    depth : int
+        Rows of the weights that it holds where K is spread.
+    owners : int
+        PUs that own columns.
+    """
+
+    columns: int
+    depth: int
+    owners: int
+
+
+@lru_cache(maxsize=65536)
+def _taken(core: CoreParams, shape: PassPlan, m: int, n: int, k: int) -> Taken | None:
+    return taken(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
+
+
+def planes_of(core: CoreParams, shape: PassPlan) -> int:
+    """Partial-sum planes that a pass of that shape writes.
+
+    Parameters
+    ----------
+    core : CoreParams
+    shape : PassPlan
+    """
+    return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
+
+
+def gather_cost(params: MachineParams, m: int, columns: int, regions: int = 1) -> float:
+    """Core cycles that bring a sliced activation to all PUs: the layout change before a GEMM over N.
+
+    Parameters
+    ----------
+    params : MachineParams
+    m, columns : int
+        Rows, and columns of the widest slice.
+    regions : int
+        Messages that the slice takes.
+    """
+    return all_gather_cycles(params, m, columns * 2, regions) if params.pus > 1 else 0.0
+
+
+def gemm_cost(params: MachineParams, operator: Operator, plan: GemmPlan, shares: Shares, tier: int) -> Cost | None:
+    """Predict a GEMM.
+
+    Parameters
+    ----------
+    params : MachineParams
+    operator : Operator
+    plan : GemmPlan
+    shares : Shares
+    tier : int
+        Latency class that its weights lie in.
+
+    Returns
+    -------
+    Cost or None
+        None if the shape cannot hold the operands.
+    """
+    paired = operator.kind is OperatorKind.GATE_UP
+    core, shape = params.core, plan.shape
+    groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
+    width = core.columns * max(groups, 2 if paired else 1)
+    if operator.kind in HEAD_KINDS:
+        tiles = _cut(operator.n, width) * -(-operator.heads // params.pus)
+        return _Passes(params, operator, plan, tier).over_n(tiles, operator.k)
+    if operator.kind is OperatorKind.ROUTER:
+        found = _Passes(params, operator, plan, tier).over_n(_cut(operator.n, width), shares.depth)
+        if found is None:
+            return None
+        told = to_all_cycles(params, 1, operator.m * operator.n * 4)
+        return Cost(found.array, found.stream, found.vector, told, found.total + told)
+    if plan.over != OVER_K:
+        found = _Passes(params, operator, plan, tier).over_n(_cut(shares.columns, width), operator.k)
+        if found is None or operator.kind is not OperatorKind.LM_HEAD:
+            return found
+        told = all_to_one_cycles(params, params.pus - 1, 1, operator.m * 8) if params.pus > 1 else 0.0
+        return Cost(found.array, found.stream, found.vector, told, found.total + told)
+    return _Passes(params, operator, plan, tier).over_k(shares, width)
+
+
+def _cut(columns: int, width: int) -> list[int]:
+    whole, rest = divmod(columns, width)
+    return [width] * whole + ([rest] if rest else [])
+
+
+def _alike(tiles: list[int], *, first: bool) -> list[tuple[int, int, bool]]:
+    """Return runs of equal tiles: (how many, columns, whether it is the first of the operator, which stands alone)."""
+    runs = [(1, tiles[0], True)] if first and tiles else []
+    for n in tiles[len(runs) :]:
+        if runs and runs[-1][1:] == (n, False):
+            runs[-1] = runs[-1][0] + 1, n, False
+        else:
+            runs.append((1, n, False))
+    return runs
+
+
+class _Passes:
+    """The passes of one GEMM on the busiest PU."""
+
+    def __init__(self, params: MachineParams, operator: Operator, plan: GemmPlan, tier: int) -> None:
+        self.params, self.core, self.tier = params, params.core, tier
+        self.kind, self.m, self.shape = operator.kind, operator.m, plan.shape
+        self.chunks = plan.chunks
+        self.planes = planes_of(params.core, plan.shape)
+        self._ones: dict[tuple[int, int, bool], tuple[Taken, float, float] | None] = {}
+        self._vectors: dict[tuple[tuple[tuple[Loop, ...], ...], Taken | None], float] = {}
+
+    def consumer(self, columns: int, planes: int) -> list[tuple[Loop, ...]]:
+        """Vector operations that follow so many result columns."""
+        m = self.m
+        if self.kind is OperatorKind.GATE_UP:
+            return [loops(V_SWIGLU, m, n, planes, 0, 0) for n in _cut(columns // 2, self.core.columns)]
+        if self.kind is OperatorKind.UP:
+            return [loops(V_RELU, m, columns, planes, 0, 0)]
+        if self.kind is OperatorKind.LM_HEAD:
+            return [loops(V_ARGMAX, m, columns, planes, 0, 0)]
+        flags = F_RESIDUAL if self.kind in {OperatorKind.ATTN_OUT, OperatorKind.DOWN} else 0
+        return [loops(V_REDUCE, m, columns, planes, flags, 0)]
+
+    def _vector(self, operations: list[tuple[Loop, ...]], beside: Taken | None) -> float:
+        """Cycles of operations one after the other, behind the pipeline of the first."""
+        key = tuple(operations), beside
+        if key not in self._vectors:
+            self._vectors[key] = self._added(operations, beside)
+        return self._vectors[key]
+
+    def _added(self, operations: list[tuple[Loop, ...]], beside: Taken | None) -> float:
+        total = 0.0
+        for i, operation in enumerate(operations):
+            wait, starved = port_waits(self.core, beside, operation) if beside is not None else (0.0, 0.0)
+            cycles = vector_cycles(self.core, operation, wait, starved)
+            total += cycles if i == 0 else cycles - self.core.vector_latency
+        return total
+
+    def _lane_cycles(self, operations: list[tuple[Loop, ...]]) -> float:
+        return float(sum(n * i for operation in operations for n, i in slots(self.core, operation)))
+
+    def _copied(self, planes: int, columns: int) -> float:
+        """Cycles of the copy of a result out of the compute unit's own buffer."""
+        core = self.core
+        return planes * self.m * columns * 4 / core.copy_bytes + core.copy_latency + SIGNAL if core.separate else 0.0
+
+    def one(self, n: int, k: int, *, first: bool) -> tuple[Taken, float, float] | None:
+        """Return a pass, its cycles when fed by the banks, and the cycles of its stream alone."""
+        key = n, k, first
+        if key not in self._ones:
+            self._ones[key] = self._fed(n, k, first=first)
+        return self._ones[key]
+
+    def _fed(self, n: int, k: int, *, first: bool) -> tuple[Taken, float, float] | None:
+        shape = self.shape
+        unit = _taken(self.core, shape, self.m, n, k)
+        if unit is None:
+            return None
+        beats = most_beats(self.core, shape.flow, shape.group, shape.split, shape.contiguous, n, k)
+        ahead = min(beats, self.params.dram.fifo_columns) if first else 0
+        return (
+            unit,
+            fed_cycles(self.params, self.tier, unit, beats - ahead),
+            beats * beat_cycles(self.params, self.tier),
+        )
+
+    def over_n(self, tiles: list[int], k: int) -> Cost | None:
+        """Passes one after the other, each with its consumer; K whole."""
+        array = stream = vector = at = lanes_free = out_free = 0.0
+        if self.core.separate:
+            at = self.m * k * 2 / self.core.copy_bytes + self.core.copy_latency + SIGNAL
+        region = [0.0] * REGIONS
+        for i, n in enumerate(tiles):
+            found = self.one(n, k, first=i == 0)
+            if found is None:
+                return None
+            unit, cycles, beats = found
+            array, stream = array + unit.cycles, stream + beats
+            at = max(at, region[i % REGIONS]) + cycles
+            stands = at + unit.drain + SIGNAL
+            if self.core.separate:
+                out_free = stands = max(stands, out_free) + self._copied(self.planes, n)
+            operations = self.consumer(n, self.planes)
+            vector += self._lane_cycles(operations)
+            beside = unit if i + 1 < len(tiles) else None
+            lanes_free = max(stands, lanes_free) + self._vector(operations, beside)
+            region[i % REGIONS] = lanes_free + SIGNAL
+        return Cost(array, stream, vector, 0.0, lanes_free)
+
+    def over_k(self, shares: Shares, width: int) -> Cost | None:
+        """Chunks of N, each reduced under the passes of the next; K spread over the PUs."""
+        params, core, m = self.params, self.core, self.m
+        grain = max(1, params.noc.flit_bytes // 4)
+        unit = 2 * core.columns if self.kind is OperatorKind.GATE_UP else grain
+        step = max(unit, -(-shares.columns // (self.chunks * unit)) * unit)
+        pieces = _cut(shares.columns, step)
+        array = stream = vector = network = at = reduced = lanes = 0.0
+        if core.separate:
+            at = m * shares.depth * 2 / core.copy_bytes + core.copy_latency + SIGNAL
+        free = [0.0] * REGIONS
+        waiting: tuple[int, float] | None = None
+        beside: Taken | None = None
+        for i, piece in enumerate(pieces):
+            at = max(at, free[i % REGIONS])
+            stands = at
+            for count, n, first in _alike(_cut(piece * shares.owners, width), first=i == 0):
+                found = self.one(n, shares.depth, first=first)
+                if found is None:
+                    return None
+                beside, cycles, beats = found
+                begin = at + cycles
+                array, stream, at = array + count * beside.cycles, stream + count * beats, at + count * cycles
+                after = beside.drain + SIGNAL + self._copied(self.planes, n)
+                stands = at + after
+                if self.planes > 1:  # the sums of the first or of the last of these passes come last
+                    kept = [loops(V_REDUCE, m, n, self.planes, F_OUT_FP32, 0)]
+                    vector += count * self._lane_cycles(kept)
+                    add = self._vector(kept, beside)
+                    lanes = stands = max(max(lanes, begin + after) + count * add, stands + add)
+            if waiting is not None:
+                reduced = max(reduced, waiting[1], lanes) + self._reduction(waiting[0], beside)
+                free[(i - 1) % REGIONS] = reduced
+            waiting = piece, stands
+            if i + 1 < len(pieces):
+                free[i % REGIONS] = max(free[i % REGIONS], stands)
+        if waiting is not None:
+            reduced = max(reduced, waiting[1], lanes) + self._reduction(waiting[0], None)
+        for piece in set(pieces):
+            adds = (params.pus - 1) * self._lane_cycles([self._add(piece)])
+            network += pieces.count(piece) * self._reduction(piece, None)
+            vector += pieces.count(piece) * (self._lane_cycles(self.consumer(piece, 1)) + adds)
+        return Cost(array, stream, vector, network, reduced)
+
+    def _add(self, piece: int) -> tuple[Loop, ...]:
+        return loops(V_ADD, self.m, piece, 0, F_OUT_FP32, 0)
+
+    def _reduction(self, piece: int, beside: Taken | None) -> float:
+        """Cycles of the reduce-scatter of a chunk, its consumer, and the word that the landing space is empty."""
+        params = self.params
+        grain = max(1, params.noc.flit_bytes // 4)
+        half = -(-piece // (2 * grain)) * grain if piece > grain else piece
+        add = self._vector([self._add(half)], beside)
+        around = message_cycles(params, 1, 4) if params.pus > 1 else 0.0
+        scattered = reduce_scatter_cycles(params, self.m, piece, add)
+        return scattered + self._vector(self.consumer(piece, 1), beside) + around

@@ -1,0 +1,121 @@
+"""Messages and collectives between the PUs, as the encoder sends them: latency and bandwidth.
+
+A message takes a core cycle (or a network cycle, if that is longer) per flit, the crossings into and out of the
+network, and router and link of every hop.  Collectives between neighbours go in both directions at once, a step
+after the other; each step is one message that has arrived as a whole.
+
+Left out: flits that meet others on a link, and ports of the buffer.
+"""
+
+from __future__ import annotations
+
+from nmpsim.spec.params import MachineParams
+
+SIGNAL = 1
+"""Cycles until another unit sees a completion (docs/timing-model.md, "Sequencer, queues, semaphores")."""
+
+
+def flits(params: MachineParams, rows: int, size: int) -> int:
+    """Flits of a message; none holds bytes of two rows.
+
+    Parameters
+    ----------
+    params : MachineParams
+    rows, size : int
+        Rows, and bytes of each.
+    """
+    return rows * -(-size // params.noc.flit_bytes)
+
+
+def message_cycles(params: MachineParams, rows: int, size: int, hops: int = 1) -> float:
+    """Core cycles from the start of a SEND to the semaphore of its arrival.
+
+    Parameters
+    ----------
+    params : MachineParams
+    rows, size : int
+    hops : int
+        Links that it crosses.
+    """
+    noc, ratio = params.noc, params.noc_period / params.core_period
+    wires = 2 * noc.nPORT + hops * noc.nLINK
+    way = (noc.nSYNC + wires + (hops + 1) * router_cycles(params)) * ratio + noc.nSYNC
+    return flits(params, rows, size) * max(1.0, ratio) + way + SIGNAL
+
+
+def router_cycles(params: MachineParams) -> int:
+    """Network cycles of a head flit in a router in which it meets nobody.
+
+    Parameters
+    ----------
+    params : MachineParams
+    """
+    noc = params.noc
+    allocation = max(noc.nVA, noc.nSA) if noc.speculative else noc.nVA + noc.nSA
+    return noc.nROUTE + allocation + noc.nST
+
+
+def all_gather_cycles(params: MachineParams, rows: int, size: int, regions: int = 1) -> float:
+    """Core cycles of an all-gather between neighbours.
+
+    Parameters
+    ----------
+    params : MachineParams
+    rows, size : int
+        What each PU contributes: rows, and bytes of each.
+    regions : int
+        Messages that it takes.
+    """
+    steps = params.pus // 2
+    flow = max(1.0, params.noc_period / params.core_period)
+    more = (regions - 1) * flits(params, rows, size) * flow
+    return steps * (message_cycles(params, rows, size) + more + SIGNAL)
+
+
+def reduce_scatter_cycles(params: MachineParams, rows: int, columns: int, add: float) -> float:
+    """Core cycles of a reduce-scatter of FP32 sums between neighbours.
+
+    Parameters
+    ----------
+    params : MachineParams
+    rows, columns : int
+        The piece of one owner.
+    add : float
+        Core cycles of one addition of half a piece.
+    """
+    if params.pus == 1:
+        return 0.0
+    grain = max(1, params.noc.flit_bytes // 4)
+    half = -(-columns // (2 * grain)) * grain if columns > grain else columns
+    return (params.pus - 1) * (message_cycles(params, rows, half * 4) + add + 2 * SIGNAL)
+
+
+def to_all_cycles(params: MachineParams, rows: int, size: int) -> float:
+    """Core cycles of a small region of every PU sent straight to all others.
+
+    Parameters
+    ----------
+    params : MachineParams
+    rows, size : int
+    """
+    pus = params.pus
+    if pus == 1:
+        return 0.0
+    flow = max(1.0, params.noc_period / params.core_period)
+    count = flits(params, rows, size)
+    way = message_cycles(params, rows, size, pus // 2) - count * flow
+    crossing = sum(min(d, pus - d) for d in range(1, pus)) / 2 * count * params.noc_period / params.core_period
+    return max((pus - 1) / 2 * count * flow, crossing) + way
+
+
+def all_to_one_cycles(params: MachineParams, messages: int, rows: int, size: int) -> float:
+    """Core cycles until so many messages to one PU have arrived, two ports taking turns.
+
+    Parameters
+    ----------
+    params : MachineParams
+    messages, rows, size : int
+    """
+    flow = max(1.0, params.noc_period / params.core_period)
+    count = flits(params, rows, size)
+    return messages / 2 * count * flow + message_cycles(params, rows, size, max(1, params.pus // 4))
