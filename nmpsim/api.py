@@ -37,7 +37,7 @@ from nmpsim.schedule.step import plan_step
 from nmpsim.spec import ChipSpec, load_chip
 from nmpsim.spec.params import MachineParams
 from nmpsim.trace import Trace, TraceOptions, TraceWriter, trace_options
-from nmpsim.workload import Model, OperatorGraph, Routing, load_model
+from nmpsim.workload import Model, OperatorGraph, load_model
 
 MODES = ("skip", "plain")
 
@@ -96,32 +96,20 @@ def simulate(
     model: str | Path | Model,
     chip: str | Path | ChipSpec,
     *,
-    batch: int = 1,
-    context: int = 1024,
-    layers: int | None = None,
-    seed: int = 0,
-    routing: str | Routing = "uniform",
-    first_tier: int = 0,
-    first_layer: int = 0,
-    attention: str = "",
-    weights: str = "",
-    activations: str = "",
-    kv: str = "",
-    stacks: int | None = None,
-    placement: str = "blocks",
     mode: str = "skip",
     trace: str | TraceOptions = "none",
     progress: Progress | None = None,
     limit_cycles: int | None = None,
+    **options: Any,
 ) -> ObservedRun:
     """Simulate one decode step cycle by cycle.
 
     Parameters
     ----------
-    model, chip, batch, context, layers, seed, routing, first_tier, first_layer, attention
-        As for `plan_step`.
-    weights, activations, kv, stacks, placement
-        Likewise.
+    model : str, Path or Model
+        Name of a shipped model, path of a ``config.json``, or a loaded model.
+    chip : str, Path or ChipSpec
+        Name of a shipped chip, path of a chip file, or a loaded chip.
     mode : str
         ``skip`` jumps over cycles in which nothing changes, ``plain`` steps every one; the results are the same.
     trace : str or TraceOptions
@@ -131,6 +119,8 @@ def simulate(
         Called with (core cycles, instructions completed, instructions in all) after every slice.
     limit_cycles : int, optional
         Core cycles after which to give up.
+    **options
+        Further parameters of `plan_step`: batch, context, layers, ...
 
     Returns
     -------
@@ -145,25 +135,9 @@ def simulate(
     """
     if mode not in MODES:
         raise SpecError("no such mode", [Fault("mode", mode, " or ".join(MODES), "choose one of them")])
-    options = trace if isinstance(trace, TraceOptions) else trace_options(trace)
-    job = prepare(
-        model,
-        chip,
-        batch=batch,
-        context=context,
-        layers=layers,
-        seed=seed,
-        routing=routing,
-        first_tier=first_tier,
-        first_layer=first_layer,
-        attention=attention,
-        weights=weights,
-        activations=activations,
-        kv=kv,
-        stacks=stacks,
-        placement=placement,
-    )
-    return run_job(job, mode=mode, trace=options, progress=progress, limit_cycles=limit_cycles)
+    recorded = trace if isinstance(trace, TraceOptions) else trace_options(trace)
+    job = prepare(model, chip, **options)
+    return run_job(job, mode=mode, trace=recorded, progress=progress, limit_cycles=limit_cycles)
 
 
 def run_job(

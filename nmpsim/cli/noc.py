@@ -11,34 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmpsim.cli.exits import exit_codes
+from nmpsim.cli.groups import option_groups
 from nmpsim.cli.noc_collective import collective
 from nmpsim.cli.noc_options import (
-    BatchedOption,
-    BufferOption,
-    CreditOption,
+    EveryRouterOption,
     FlitsOption,
-    HoldOption,
-    LatencyOption,
     NetworkChoice,
-    PeriodOption,
-    PeriodsOption,
     PlainOption,
-    RoutingOption,
-    SeedOption,
-    SpeculativeOption,
-    SwAllocatorOption,
-    SwDelayOption,
-    SwitchOption,
-    TailOption,
-    ThroughputOption,
+    SamplingOptions,
     TopologyOption,
     TrafficOption,
-    VcAllocatorOption,
-    VcDelayOption,
-    VcsOption,
-    WarmupOption,
     read_rates,
-    read_sampling,
+    write_file,
 )
 from nmpsim.cli.options import LARGEST_SEED, Numbers
 from nmpsim.errors import Fault, LimitReached, NmpsimError
@@ -66,24 +50,6 @@ def group() -> None:
     """Run synthetic traffic on a network of virtual-channel routers."""
 
 
-def _choice(
-    topology: str, traffic: str, flits: str, counts: tuple[str, ...], words: tuple[str | bool, ...]
-) -> NetworkChoice:
-    """Return what the options say; counts and words in the order of the router's fields."""
-    names = ("vcs", "buffer_flits", "routing_delay", "vc_alloc_delay", "sw_alloc_delay", "switch_delay", "credit_delay")
-    others = (
-        "vc_allocator",
-        "sw_allocator",
-        "speculative",
-        "wait_for_tail_credit",
-        "hold_switch_for_packet",
-        "batched_stages",
-    )
-    return NetworkChoice(
-        topology, traffic, flits, dict(zip(names, counts, strict=True)), dict(zip(others, words, strict=True))
-    )
-
-
 def _measure(choice: NetworkChoice, rate: float, seed: int, sampling: Sampling, *, plain: bool) -> Measured:
     """Run random traffic on a new network."""
     from nmpsim.noc.router.build import build_network
@@ -107,9 +73,13 @@ def _check_rates(choice: NetworkChoice, rates: list[float], option: str) -> None
 
 
 @noc.command("run")
+@option_groups
 def run_once(
     topology: TopologyOption,
+    router: EveryRouterOption,
+    measuring: SamplingOptions,
     traffic: TrafficOption = "uniform",
+    packet_flits: FlitsOption = "1",
     rate: Annotated[
         str | None, typer.Option("--rate", metavar="FLITS", help="Offered by random sources, per node and cycle.")
     ] = None,
@@ -119,26 +89,6 @@ def run_once(
     trace: Annotated[
         str | None, typer.Option("--trace", metavar="FILE", help="Instead: a CSV file at,source,destination,flits.")
     ] = None,
-    packet_flits: FlitsOption = "1",
-    vcs: VcsOption = "4",
-    buffer_flits: BufferOption = "8",
-    routing_delay: RoutingOption = "1",
-    vc_alloc_delay: VcDelayOption = "1",
-    sw_alloc_delay: SwDelayOption = "1",
-    switch_delay: SwitchOption = "1",
-    credit_delay: CreditOption = "1",
-    vc_allocator: VcAllocatorOption = "islip",
-    sw_allocator: SwAllocatorOption = "islip",
-    speculative: SpeculativeOption = False,
-    wait_for_tail_credit: TailOption = False,
-    hold_switch: HoldOption = False,
-    batched_stages: BatchedOption = False,
-    seed: SeedOption = "0",
-    period: PeriodOption = "1000",
-    warmup_periods: WarmupOption = "3",
-    most_periods: PeriodsOption = "10",
-    latency_limit: LatencyOption = "500",
-    throughput: ThroughputOption = False,
     limit_cycles: Annotated[
         str, typer.Option("--limit-cycles", metavar="N", help="Batch and trace; cycles after which to give up.")
     ] = "100000000",
@@ -155,19 +105,12 @@ def run_once(
         if sum(given) != 1:
             fault = Fault("--rate, --batch, --trace", f"{sum(given)} of them", "exactly one", "choose one")
             raise NmpsimError("an option is wrong", [fault])
-        choice = _choice(
-            topology,
-            traffic,
-            packet_flits,
-            (vcs, buffer_flits, routing_delay, vc_alloc_delay, sw_alloc_delay, switch_delay, credit_delay),
-            (vc_allocator, sw_allocator, speculative, wait_for_tail_credit, hold_switch, batched_stages),
-        )
+        choice = NetworkChoice(topology, traffic, packet_flits, router)
         numbers = Numbers()
-        number = numbers.read("--seed", seed, 0, LARGEST_SEED, "give another seed")
+        seed, sampling = measuring.read(numbers)
         limit = numbers.read("--limit-cycles", limit_cycles, 1, LARGEST_SEED >> 2, "give another number")
         packets = numbers.read("--batch", batch or "0", 0, MOST_PACKETS, "give another number of packets")
         numbers.refuse()
-        sampling = read_sampling(period, warmup_periods, most_periods, latency_limit, throughput=throughput)
         assert choice.topology is not None
         what = traffic if trace is None else trace
         start = time.process_time()
@@ -176,10 +119,10 @@ def run_once(
             if len(offered) > 1:
                 raise NmpsimError("an option is wrong", [Fault("--rate", rate, "one number", "use nmpsim noc sweep")])
             _check_rates(choice, offered, "--rate")
-            measured = _measure(choice, offered[0], number, sampling, plain=plain)
+            measured = _measure(choice, offered[0], seed, sampling, plain=plain)
             text, cycles = measured_text(offered[0], measured), measured.cycles
         else:
-            fabric = _finish(choice, packets, trace, number, limit, plain=plain)
+            fabric = _finish(choice, packets, trace, seed, limit, plain=plain)
             text, cycles = finished_text(fabric), int(fabric.state.totals[0].now)
         seconds = max(time.process_time() - start, 1e-9)
         typer.echo(f"{choice.topology.name}, {what}, packets of {'given' if trace else choice.flits} flits")
@@ -210,32 +153,16 @@ def _finish(choice: NetworkChoice, packets: int, trace: str | None, seed: int, l
 
 
 @noc.command("sweep")
+@option_groups
 def sweep(
     topology: TopologyOption,
+    router: EveryRouterOption,
+    measuring: SamplingOptions,
     traffic: TrafficOption = "uniform",
+    packet_flits: FlitsOption = "1",
     rates: Annotated[
         str, typer.Option("--rates", metavar="LIST", help="Offered rates, flits per node and cycle.")
     ] = DEFAULT_RATES,
-    packet_flits: FlitsOption = "1",
-    vcs: VcsOption = "4",
-    buffer_flits: BufferOption = "8",
-    routing_delay: RoutingOption = "1",
-    vc_alloc_delay: VcDelayOption = "1",
-    sw_alloc_delay: SwDelayOption = "1",
-    switch_delay: SwitchOption = "1",
-    credit_delay: CreditOption = "1",
-    vc_allocator: VcAllocatorOption = "islip",
-    sw_allocator: SwAllocatorOption = "islip",
-    speculative: SpeculativeOption = False,
-    wait_for_tail_credit: TailOption = False,
-    hold_switch: HoldOption = False,
-    batched_stages: BatchedOption = False,
-    seed: SeedOption = "0",
-    period: PeriodOption = "1000",
-    warmup_periods: WarmupOption = "3",
-    most_periods: PeriodsOption = "10",
-    latency_limit: LatencyOption = "500",
-    throughput: ThroughputOption = False,
     table: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write the table there.")] = None,
     plot: Annotated[
         str | None, typer.Option("--plot", metavar="FILE", help="Draw latency and accepted rate: .png, .svg or .pdf.")
@@ -250,17 +177,10 @@ def sweep(
     with exit_codes():
         from nmpsim.noc.synthetic.figures import COLUMNS, row_of
 
-        choice = _choice(
-            topology,
-            traffic,
-            packet_flits,
-            (vcs, buffer_flits, routing_delay, vc_alloc_delay, sw_alloc_delay, switch_delay, credit_delay),
-            (vc_allocator, sw_allocator, speculative, wait_for_tail_credit, hold_switch, batched_stages),
-        )
+        choice = NetworkChoice(topology, traffic, packet_flits, router)
         numbers = Numbers()
-        number = numbers.read("--seed", seed, 0, LARGEST_SEED, "give another seed")
+        seed, sampling = measuring.read(numbers)
         numbers.refuse()
-        sampling = read_sampling(period, warmup_periods, most_periods, latency_limit, throughput=throughput)
         offered = sorted(set(read_rates(rates, "--rates")))
         _check_rates(choice, offered, "--rates")
         if plot is not None and Path(plot).suffix not in {".png", ".svg", ".pdf"}:
@@ -270,7 +190,7 @@ def sweep(
         typer.echo(f"{'rate':>8} {'status':>9} {'latency':>9} {'network':>9} {'hops':>7} {'accepted':>9} {'growth':>9}")
         found = []
         for rate in offered:
-            measured = _measure(choice, rate, number, sampling, plain=plain)
+            measured = _measure(choice, rate, seed, sampling, plain=plain)
             found.append((rate, measured))
             typer.echo(_sweep_line(rate, measured))
         if table is not None:
@@ -278,7 +198,7 @@ def sweep(
             writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(row_of(rate, measured) for rate, measured in found)
-            _write(table, text.getvalue().encode())
+            write_file(table, text.getvalue().encode())
         if plot is not None:
             _draw(plot, f"{choice.topology.name}, {traffic}", found)
 
@@ -290,15 +210,6 @@ def _sweep_line(rate: float, measured: Measured) -> str:
     status = "stable" if measured.stable else "unstable"
     rates = f"{measured.accepted[0]:9.4f} {measured.backlog_growth:9.4f}"
     return f"{rate:8.4f} {status:>9} {latency:>9} {network:>9} {hops:>7} {rates}"
-
-
-def _write(path: str, content: bytes) -> None:
-    """Write a file, as a whole or not at all."""
-    from nmpsim.dram.trace.writing import whole_file
-
-    with whole_file(Path(path)) as target:
-        target.write(content)
-    typer.echo(f"written to {path}")
 
 
 def _draw(path: str, title: str, found: list[tuple[float, Measured]]) -> None:
@@ -326,4 +237,4 @@ def _draw(path: str, title: str, found: list[tuple[float, Measured]]) -> None:
     accepted.legend()
     content = io.BytesIO()
     figure.savefig(content, format=Path(path).suffix[1:])
-    _write(path, content.getvalue())
+    write_file(path, content.getvalue())

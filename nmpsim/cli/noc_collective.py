@@ -11,21 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmpsim.cli.exits import exit_codes
-from nmpsim.cli.noc_options import (
-    BufferOption,
-    CreditOption,
-    NetworkChoice,
-    PlainOption,
-    RoutingOption,
-    SpeculativeOption,
-    SwAllocatorOption,
-    SwDelayOption,
-    SwitchOption,
-    TopologyOption,
-    VcAllocatorOption,
-    VcDelayOption,
-    VcsOption,
-)
+from nmpsim.cli.groups import option_groups
+from nmpsim.cli.noc_options import NetworkChoice, PlainOption, RouterOptions, TopologyOption, write_file
 from nmpsim.cli.options import Numbers
 from nmpsim.errors import Fault, LimitReached
 
@@ -196,6 +183,7 @@ HEADER = (
 )
 
 
+@option_groups
 def collective(
     kind: Annotated[
         str,
@@ -205,6 +193,7 @@ def collective(
         ),
     ],
     topology: TopologyOption,
+    router: RouterOptions,
     flits: Annotated[
         str | None,
         typer.Option("--flits", metavar="N", help="Broadcast, reduce, all-reduce: of the vector; else: of one share."),
@@ -228,16 +217,6 @@ def collective(
     node_add: Annotated[
         str, typer.Option("--node-add", metavar="CYCLES", help="Of a node, behind the last flit.")
     ] = "8",
-    vcs: VcsOption = "4",
-    buffer_flits: BufferOption = "8",
-    routing_delay: RoutingOption = "1",
-    vc_alloc_delay: VcDelayOption = "1",
-    sw_alloc_delay: SwDelayOption = "1",
-    switch_delay: SwitchOption = "1",
-    credit_delay: CreditOption = "1",
-    vc_allocator: VcAllocatorOption = "islip",
-    sw_allocator: SwAllocatorOption = "islip",
-    speculative: SpeculativeOption = False,
     table: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write the table there.")] = None,
     plot: Annotated[str | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .svg or .pdf.")] = None,
     plain: PlainOption = False,
@@ -247,21 +226,7 @@ def collective(
         from nmpsim.noc.collective.plan import Hardware
         from nmpsim.noc.collective.software import NodeCosts
 
-        counts = {
-            "vcs": vcs,
-            "buffer_flits": buffer_flits,
-            "routing_delay": routing_delay,
-            "vc_alloc_delay": vc_alloc_delay,
-            "sw_alloc_delay": sw_alloc_delay,
-            "switch_delay": switch_delay,
-            "credit_delay": credit_delay,
-        }
-        words: dict[str, str | bool] = {
-            "vc_allocator": vc_allocator,
-            "sw_allocator": sw_allocator,
-            "speculative": speculative,
-        }
-        choice = NetworkChoice(topology, "uniform", "1", counts, words)
+        choice = NetworkChoice(topology, "uniform", "1", router)
         assert choice.topology is not None
         assert choice.settings is not None
         numbers = Numbers()
@@ -296,9 +261,9 @@ def collective(
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             writer.writerows([("kind", *COLUMNS), *((one, *astuple(outcome)) for one, outcome in found)])
-            _write(table, text.getvalue().encode())
+            write_file(table, text.getvalue().encode())
         if plot is not None:
-            _write(plot, drawing(choice.topology.name, found, Path(plot).suffix[1:]))
+            write_file(plot, drawing(choice.topology.name, found, Path(plot).suffix[1:]))
 
 
 def _sizes(
@@ -320,15 +285,6 @@ def _sizes(
     width = numbers.read("--flit-bytes", flit_bytes, 1, 1 << 16, "give another width")
     assert size_bytes is not None
     return (-(-numbers.read("--bytes", size_bytes, 1, most * width, "give another size") // width),)
-
-
-def _write(path: str, content: bytes) -> None:
-    """Write a file, as a whole or not at all."""
-    from nmpsim.dram.trace.writing import whole_file
-
-    with whole_file(Path(path)) as target:
-        target.write(content)
-    typer.echo(f"written to {path}")
 
 
 def drawing(name: str, found: list[tuple[str, Outcome]], suffix: str) -> bytes:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmpsim.cli.options import Numbers
+from nmpsim.cli.groups import OptionGroup
+from nmpsim.cli.options import LARGEST_SEED, Numbers
 from nmpsim.errors import Fault, NmpsimError
 
 if TYPE_CHECKING:
@@ -76,18 +79,84 @@ ThroughputOption = Annotated[
 ]
 PlainOption = Annotated[bool, typer.Option("--plain", help="Visit every cycle instead of skipping; same results.")]
 
-SETTINGS = {
-    "vcs": "--vcs",
-    "buffer_flits": "--buffer-flits",
-    "routing_delay": "--routing-delay",
-    "vc_alloc_delay": "--vc-alloc-delay",
-    "sw_alloc_delay": "--sw-alloc-delay",
-    "switch_delay": "--switch-delay",
-    "credit_delay": "--credit-delay",
-}
-"""Whole numbers of a router and their options."""
-
 _RATE = re.compile(r"\d{0,6}(\.\d{0,12})?")
+
+
+@dataclass(frozen=True)
+class RouterOptions(OptionGroup):
+    """Texts of the options of a router; the names are those of `RouterSettings`."""
+
+    vcs: VcsOption = "4"
+    buffer_flits: BufferOption = "8"
+    routing_delay: RoutingOption = "1"
+    vc_alloc_delay: VcDelayOption = "1"
+    sw_alloc_delay: SwDelayOption = "1"
+    switch_delay: SwitchOption = "1"
+    credit_delay: CreditOption = "1"
+    vc_allocator: VcAllocatorOption = "islip"
+    sw_allocator: SwAllocatorOption = "islip"
+    speculative: SpeculativeOption = False
+
+    def read(self, numbers: Numbers) -> dict[str, int | str | bool]:
+        """Return the fields of the router; faults are noted in `numbers`.
+
+        Parameters
+        ----------
+        numbers : Numbers
+            Collects faults.
+        """
+        words = {"vc_allocator", "sw_allocator"}
+        found: dict[str, int | str | bool] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str) and field.name not in words:
+                option = "--" + field.name.replace("_", "-")
+                value = numbers.read(option, value, 0, MOST_FLITS, "give another number")
+            found[field.name] = value
+        return found
+
+
+@dataclass(frozen=True)
+class EveryRouterOption(RouterOptions):
+    """The same with what only traffic without collectives allows."""
+
+    wait_for_tail_credit: TailOption = False
+    hold_switch_for_packet: HoldOption = False
+    batched_stages: BatchedOption = False
+
+
+@dataclass(frozen=True)
+class SamplingOptions(OptionGroup):
+    """Texts of the options that say how long random traffic is measured."""
+
+    seed: SeedOption = "0"
+    period: PeriodOption = "1000"
+    warmup_periods: WarmupOption = "3"
+    most_periods: PeriodsOption = "10"
+    latency_limit: LatencyOption = "500"
+    throughput: ThroughputOption = False
+
+    def read(self, numbers: Numbers) -> tuple[int, Sampling]:
+        """Return the seed, and how long is measured; faults are noted in `numbers`.
+
+        Parameters
+        ----------
+        numbers : Numbers
+            Collects faults.
+        """
+        from nmpsim.noc.synthetic.run import Sampling
+
+        again = "give another number"
+        warmup = numbers.read("--warmup-periods", self.warmup_periods, 0, MOST_PERIODS, again)
+        return numbers.read("--seed", self.seed, 0, LARGEST_SEED, "give another seed"), Sampling(
+            period=numbers.read("--period", self.period, 1, MOST_CYCLES, again),
+            warmup_periods=warmup,
+            most_periods=numbers.read(
+                "--most-periods", self.most_periods, warmup + 1, MOST_PERIODS, "give more than warm up"
+            ),
+            latency_limit=float(numbers.read("--latency-limit", self.latency_limit, 1, MOST_CYCLES, again)),
+            throughput_only=self.throughput,
+        )
 
 
 class NetworkChoice:
@@ -96,31 +165,28 @@ class NetworkChoice:
     Parameters
     ----------
     topology, traffic, packet_flits : str
-    counts : dict of str to str
-        Whole numbers of the router, by field.
-    words : dict of str to str or bool
-        Its other fields.
+    router : RouterOptions
+
+    Raises
+    ------
+    NmpsimError
+        With every fault of them.
     """
 
-    def __init__(
-        self, topology: str, traffic: str, packet_flits: str, counts: dict[str, str], words: dict[str, str | bool]
-    ) -> None:
+    def __init__(self, topology: str, traffic: str, packet_flits: str, router: RouterOptions) -> None:
         from nmpsim.noc.router.settings import RouterSettings
         from nmpsim.noc.synthetic.patterns import make_pattern
         from nmpsim.noc.topology import named_topology
 
         numbers = Numbers()
-        read = {
-            name: numbers.read(option, counts[name], 0, MOST_FLITS, "give another number")
-            for name, option in SETTINGS.items()
-        }
+        read = router.read(numbers)
         self.flits = numbers.read("--packet-flits", packet_flits, 1, MOST_FLITS, "give another length")
         faults = list(numbers.faults)
         self.topology: Topology | None = None
         self.pattern: Pattern | None = None
         self.settings: RouterSettings | None = None
         try:
-            self.settings = RouterSettings(**read, **words)  # type: ignore[arg-type]
+            self.settings = RouterSettings(**read)  # type: ignore[arg-type]
         except NmpsimError as error:
             faults += error.faults if not numbers.faults else ()
         try:
@@ -155,30 +221,16 @@ def read_rates(text: str, option: str) -> list[float]:
     return [float(word) for word in words]
 
 
-def read_sampling(period: str, warmup: str, most: str, limit: str, *, throughput: bool) -> Sampling:
-    """Return how long random traffic is measured.
+def write_file(path: str, content: bytes) -> None:
+    """Write a file, as a whole or not at all, and say so.
 
     Parameters
     ----------
-    period, warmup, most, limit : str
-        Texts of the options.
-    throughput : bool
-
-    Raises
-    ------
-    NmpsimError
-        With every option that is wrong.
+    path : str
+    content : bytes
     """
-    from nmpsim.noc.synthetic.run import Sampling
+    from nmpsim.dram.trace.writing import whole_file
 
-    numbers = Numbers()
-    periods = numbers.read("--warmup-periods", warmup, 0, MOST_PERIODS, "give another number")
-    sampling = Sampling(
-        period=numbers.read("--period", period, 1, MOST_CYCLES, "give another number"),
-        warmup_periods=periods,
-        most_periods=numbers.read("--most-periods", most, periods + 1, MOST_PERIODS, "give more than warm up"),
-        latency_limit=float(numbers.read("--latency-limit", limit, 1, MOST_CYCLES, "give another number")),
-        throughput_only=throughput,
-    )
-    numbers.refuse()
-    return sampling
+    with whole_file(Path(path)) as target:
+        target.write(content)
+    typer.echo(f"written to {path}")

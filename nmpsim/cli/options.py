@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nmpsim.cli.groups import OptionGroup
 from nmpsim.errors import Fault, NmpsimError, WorkloadError
 
 if TYPE_CHECKING:
@@ -314,59 +315,58 @@ class Step:
         }
 
 
-def read_step(
-    numbers: Numbers,
-    *,
-    model: str,
-    chip: str,
-    batch: str,
-    context: str,
-    layers: str | None,
-    seed: str,
-    routing: str | None,
-    first_tier: str,
-    first_layer: str = "0",
-    attention: str | None = None,
-    weights: str | None = None,
-    activations: str | None = None,
-    kv: str | None = None,
-    stacks: str | None = None,
-    placement: str = "blocks",
-    skew: str | None = None,
-    locality: str | None = None,
-    decode_step: str | None = None,
-) -> Step:
-    """Return the step that options ask for; faults are noted in `numbers`.
+@dataclass(frozen=True)
+class StepOptions(OptionGroup):
+    """Texts of the options of a decode step."""
 
-    Parameters
-    ----------
-    numbers : Numbers
-        Collects faults.
-    model, chip, batch, context, layers, seed, routing, first_tier, first_layer, attention : str
-    weights, activations, kv : str
-        Texts of the options.
-    stacks, placement, skew, locality, decode_step : str
-        More of them.
-    """
-    return Step(
-        model=model,
-        chip=chip,
-        batch=numbers.read("--batch", batch, 1, None, "give the number of sequences decoded together"),
-        context=numbers.read("--context", context, 1, None, "give the tokens of each sequence"),
-        layers=None
-        if layers is None
-        else numbers.read("--layers", layers, 1, None, "give the number of layers to simulate, or leave it out"),
-        seed=numbers.read("--seed", seed, 0, LARGEST_SEED, "give another seed"),
-        routing=routing,
-        first_tier=numbers.read("--first-tier", first_tier, 0, None, "give the number of a tier of the chip"),
-        first_layer=numbers.read("--first-layer", first_layer, 0, None, "give the number of a layer"),
-        attention=attention,
-        weights=weights,
-        activations=activations,
-        kv=kv,
-        stacks=None
-        if stacks is None
-        else numbers.read("--stacks", stacks, 1, None, "give the number of stacks that share the model"),
-        placement=placement,
-        router=read_router(numbers, skew, locality, decode_step),
-    )
+    model: ModelOption
+    chip: ChipOption
+    batch: BatchOption = "1"
+    context: ContextOption = "1024"
+    layers: LayersOption = None
+    seed: SeedOption = "0"
+    routing: RoutingOption = None
+    first_tier: FirstTierOption = "0"
+    first_layer: FirstLayerOption = "0"
+    attention: AttentionOption = None
+    weights: WeightsOption = None
+    activations: ActivationsOption = None
+    kv: KvOption = None
+    stacks: StacksOption = None
+    placement: PlacementOption = "blocks"
+    skew: SkewOption = None
+    locality: LocalityOption = None
+    decode_step: DecodeStepOption = None
+
+    def read(self, numbers: Numbers) -> Step:
+        """Return the step that they ask for; faults are noted in `numbers`.
+
+        Parameters
+        ----------
+        numbers : Numbers
+            Collects faults.
+        """
+        layers = stacks = None
+        if self.layers is not None:
+            todo = "give the number of layers to simulate, or leave it out"
+            layers = numbers.read("--layers", self.layers, 1, None, todo)
+        if self.stacks is not None:
+            stacks = numbers.read("--stacks", self.stacks, 1, None, "give the number of stacks that share the model")
+        return Step(
+            model=self.model,
+            chip=self.chip,
+            batch=numbers.read("--batch", self.batch, 1, None, "give the number of sequences decoded together"),
+            context=numbers.read("--context", self.context, 1, None, "give the tokens of each sequence"),
+            layers=layers,
+            seed=numbers.read("--seed", self.seed, 0, LARGEST_SEED, "give another seed"),
+            routing=self.routing,
+            first_tier=numbers.read("--first-tier", self.first_tier, 0, None, "give the number of a tier of the chip"),
+            first_layer=numbers.read("--first-layer", self.first_layer, 0, None, "give the number of a layer"),
+            attention=self.attention,
+            weights=self.weights,
+            activations=self.activations,
+            kv=self.kv,
+            stacks=stacks,
+            placement=self.placement,
+            router=read_router(numbers, self.skew, self.locality, self.decode_step),
+        )

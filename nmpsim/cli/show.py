@@ -8,17 +8,11 @@ from typing import Annotated
 import typer
 
 from nmpsim.cli.exits import exit_codes
+from nmpsim.cli.groups import option_groups
 from nmpsim.cli.options import (
     LARGEST_SEED,
-    ActivationsOption,
-    AttentionOption,
     BatchOption,
-    ChipOption,
-    ContextOption,
     DecodeStepOption,
-    FirstLayerOption,
-    FirstTierOption,
-    KvOption,
     LayersOption,
     LocalityOption,
     ModelOption,
@@ -27,10 +21,8 @@ from nmpsim.cli.options import (
     RoutingOption,
     SeedOption,
     SkewOption,
-    StacksOption,
-    WeightsOption,
+    StepOptions,
     read_router,
-    read_step,
 )
 
 show = typer.Typer(
@@ -114,98 +106,23 @@ def show_dram(
 
 
 @show.command("schedule")
-def show_schedule(
-    model: ModelOption,
-    chip: ChipOption,
-    batch: BatchOption = "1",
-    context: ContextOption = "1024",
-    layers: LayersOption = None,
-    seed: SeedOption = "0",
-    routing: RoutingOption = None,
-    first_tier: FirstTierOption = "0",
-    first_layer: FirstLayerOption = "0",
-    attention: AttentionOption = None,
-    weights: WeightsOption = None,
-    activations: ActivationsOption = None,
-    kv: KvOption = None,
-    stacks: StacksOption = None,
-    placement: PlacementOption = "blocks",
-    skew: SkewOption = None,
-    locality: LocalityOption = None,
-    decode_step: DecodeStepOption = None,
-) -> None:
+@option_groups
+def show_schedule(options: StepOptions) -> None:
     """Print the plan of every operator that has a choice."""
     with exit_codes():
         numbers = Numbers()
-        step = read_step(
-            numbers,
-            model=model,
-            chip=chip,
-            batch=batch,
-            context=context,
-            layers=layers,
-            seed=seed,
-            routing=routing,
-            first_tier=first_tier,
-            first_layer=first_layer,
-            attention=attention,
-            weights=weights,
-            activations=activations,
-            kv=kv,
-            stacks=stacks,
-            placement=placement,
-            skew=skew,
-            locality=locality,
-            decode_step=decode_step,
-        )
+        step = options.read(numbers)
         numbers.refuse()
         typer.echo("\n".join(step.prepare().schedule.lines()))
 
 
 @show.command("stacks")
-def show_stacks(
-    model: ModelOption,
-    chip: ChipOption,
-    batch: BatchOption = "1",
-    context: ContextOption = "1024",
-    layers: LayersOption = None,
-    seed: SeedOption = "0",
-    routing: RoutingOption = None,
-    first_layer: FirstLayerOption = "0",
-    attention: AttentionOption = None,
-    weights: WeightsOption = None,
-    activations: ActivationsOption = None,
-    kv: KvOption = None,
-    stacks: StacksOption = None,
-    placement: PlacementOption = "blocks",
-    skew: SkewOption = None,
-    locality: LocalityOption = None,
-    decode_step: DecodeStepOption = None,
-) -> None:
+@option_groups
+def show_stacks(options: StepOptions) -> None:
     """Print what every stack keeps, reads, computes and sends in a step."""
     with exit_codes():
         numbers = Numbers()
-        step = read_step(
-            numbers,
-            model=model,
-            chip=chip,
-            batch=batch,
-            context=context,
-            layers=layers,
-            seed=seed,
-            routing=routing,
-            first_tier="0",
-            first_layer=first_layer,
-            attention=attention,
-            weights=weights,
-            activations=activations,
-            kv=kv,
-            stacks=stacks,
-            placement=placement,
-            skew=skew,
-            locality=locality,
-            decode_step=decode_step,
-        )
+        step = options.read(numbers)
         numbers.refuse()
         from nmpsim.schedule.stacks import representative, shard_table
 
@@ -220,25 +137,9 @@ def show_stacks(
 
 
 @show.command("program")
+@option_groups
 def show_program(
-    model: ModelOption,
-    chip: ChipOption,
-    batch: BatchOption = "1",
-    context: ContextOption = "1024",
-    layers: LayersOption = None,
-    seed: SeedOption = "0",
-    routing: RoutingOption = None,
-    first_tier: FirstTierOption = "0",
-    first_layer: FirstLayerOption = "0",
-    attention: AttentionOption = None,
-    weights: WeightsOption = None,
-    activations: ActivationsOption = None,
-    kv: KvOption = None,
-    stacks: StacksOption = None,
-    placement: PlacementOption = "blocks",
-    skew: SkewOption = None,
-    locality: LocalityOption = None,
-    decode_step: DecodeStepOption = None,
+    options: StepOptions,
     core: Annotated[str, typer.Option("--core", metavar="N", help="Core whose instructions to print.")] = "0",
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="N", help="Instructions to print; all by default.")
@@ -247,27 +148,7 @@ def show_program(
     """Print the instructions of one core."""
     with exit_codes():
         numbers = Numbers()
-        step = read_step(
-            numbers,
-            model=model,
-            chip=chip,
-            batch=batch,
-            context=context,
-            layers=layers,
-            seed=seed,
-            routing=routing,
-            first_tier=first_tier,
-            first_layer=first_layer,
-            attention=attention,
-            weights=weights,
-            activations=activations,
-            kv=kv,
-            stacks=stacks,
-            placement=placement,
-            skew=skew,
-            locality=locality,
-            decode_step=decode_step,
-        )
+        step = options.read(numbers)
         index = numbers.read("--core", core, 0, None, "give the number of a core of the chip")
         most = None if limit is None else numbers.read("--limit", limit, 1, None, "give a number of instructions")
         numbers.refuse()

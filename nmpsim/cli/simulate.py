@@ -8,28 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmpsim.cli.exits import exit_codes
+from nmpsim.cli.groups import option_groups
 from nmpsim.cli.options import (
-    ActivationsOption,
-    AttentionOption,
-    BatchOption,
-    ChipOption,
-    ContextOption,
-    DecodeStepOption,
-    FirstLayerOption,
-    FirstTierOption,
-    KvOption,
-    LayersOption,
-    LocalityOption,
-    ModelOption,
     Numbers,
-    PlacementOption,
-    RoutingOption,
-    SeedOption,
-    SkewOption,
-    StacksOption,
     Step,
-    WeightsOption,
-    read_step,
+    StepOptions,
 )
 from nmpsim.errors import Fault
 
@@ -41,26 +24,10 @@ MODES = ("skip", "plain")
 TRACES = ("none", "coarse", "full")
 
 
+@option_groups
 def simulate(
-    model: ModelOption,
-    chip: ChipOption,
+    options: StepOptions,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the result; a former one is replaced.")],
-    batch: BatchOption = "1",
-    context: ContextOption = "1024",
-    layers: LayersOption = None,
-    seed: SeedOption = "0",
-    routing: RoutingOption = None,
-    first_tier: FirstTierOption = "0",
-    first_layer: FirstLayerOption = "0",
-    attention: AttentionOption = None,
-    weights: WeightsOption = None,
-    activations: ActivationsOption = None,
-    kv: KvOption = None,
-    stacks: StacksOption = None,
-    placement: PlacementOption = "blocks",
-    skew: SkewOption = None,
-    locality: LocalityOption = None,
-    decode_step: DecodeStepOption = None,
     mode: Annotated[
         str, typer.Option(metavar="|".join(MODES), help="Skip cycles without change, or step all; same results.")
     ] = "skip",
@@ -88,27 +55,7 @@ def simulate(
     """
     with exit_codes():
         numbers = Numbers()
-        step = read_step(
-            numbers,
-            model=model,
-            chip=chip,
-            batch=batch,
-            context=context,
-            layers=layers,
-            seed=seed,
-            routing=routing,
-            first_tier=first_tier,
-            first_layer=first_layer,
-            attention=attention,
-            weights=weights,
-            activations=activations,
-            kv=kv,
-            stacks=stacks,
-            placement=placement,
-            skew=skew,
-            locality=locality,
-            decode_step=decode_step,
-        )
+        step = options.read(numbers)
         limit = None
         if limit_cycles is not None:
             limit = numbers.read("--limit-cycles", limit_cycles, 1, None, "give a number of core cycles")
