@@ -180,6 +180,7 @@ def _empty_state(topology: Topology, params: NetworkParams, log: int, trees: Tre
         asked_vcs=np.zeros((params.vcs, params.ports), np.int64),
         granted=np.zeros((params.ports, params.vcs), np.int64),
         guess=np.zeros(params.ports * params.vcs, np.int64),
+        won=np.zeros(params.ports, np.int64),
         chosen=np.zeros((params.ports, params.ports), np.int64),
         by_input=np.zeros((4, params.ports), np.int64),
         by_output=np.zeros((4, params.ports), np.int64),

@@ -264,6 +264,7 @@ class NetworkState(NamedTuple):
     asked_vcs: NDArray[np.int64]  # scratch [vc, port]: virtual channels that ask for it
     granted: NDArray[np.int64]  # scratch [port, vc]: output virtual channels granted to it
     guess: NDArray[np.int64]  # scratch [heads]: speculative requests, out port << 16 | port << 8 | vc
+    won: NDArray[np.int64]  # scratch [input port]: those that have won the switch, port << 8 | vc
     chosen: NDArray[np.int64]  # scratch [input, output]: virtual channel that asks
     by_input: NDArray[np.int64]  # scratch [4, port]: outputs asked; of them guesses; granted; of them guesses
     by_output: NDArray[np.int64]  # scratch [4, port]: inputs that ask; of them guesses; picked; of them guesses

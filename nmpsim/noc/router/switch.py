@@ -1,8 +1,8 @@
 """Switch allocation and traversal: flits with a channel and a credit ask for the way to their output.
 
 Per input and output port one virtual channel asks, the first from the port's offset on.  Then inputs are matched to
-outputs, by iSLIP or separably as in `vc_allocation`.  A flit that wins is on its way at once: its arrival is an event
-`sw_alloc_delay + switch_delay + link` cycles later, its credit another.
+outputs, by iSLIP or separably as in `vc_allocation`.  When all are matched, the flits that have won are on their way at
+once: the arrival of each is an event `sw_alloc_delay + switch_delay + link` cycles later, its credit another.
 """
 
 from nmpsim.kernel import inlined, lowest_bit
@@ -17,6 +17,9 @@ from nmpsim.noc.router.state import (
 
 ASKED, GUESSED, GRANTED, GRANTED_GUESSES = range(4)
 """Rows of ``by_input`` and ``by_output``."""
+
+BESIDE = 1 << 16
+"""Mark of a winner that was not among those that asked: it held the switch, or its head had guessed."""
 
 
 @inlined
@@ -152,29 +155,30 @@ def guesses_of(table, row, n, params):
 
 
 @inlined
-def serve_match(r, p, o, moves, now, params, state):
-    """Connect input `p` with output `o`; return 1 if a flit went."""
+def connect(r, p, o, moves, won, params, state):
+    """Connect input `p` with output `o`; return how many have won, `won` before."""
     into = state.input_port[r * params.ports + p]
     if moves:
         state.output_port[r * params.ports + o].turn = p + 1 if p + 1 < state.router[r].inputs else 0
         into.turn = o + 1 if o + 1 < state.router[r].outputs else 0
     v = state.chosen[p, o]
     into.offset = v + 1 if v + 1 < params.vcs else 0
+    beside = 0
     if params.speculative and (state.by_input[GUESSED, p] >> o) & 1:
         channel = state.input_vc[(r * params.ports + p) * params.vcs + v]
         if channel.phase != ACTIVE:  # it did not get a channel: the way through the switch stays unused
-            return 0
+            return won
         if state.output_vc[channel.out_vc].credits == 0:
-            return 0
+            return won
         state.router[r].pipeline -= params.vc_alloc_delay
-    send_front(r, p, v, now, params, state)
-    return 1
+        beside = BESIDE
+    state.won[won] = beside | p << 8 | v
+    return won + 1
 
 
 @inlined
-def match_ports(r, inputs, outputs, now, params, state):
-    """Match the inputs of a mask with outputs; return the flits sent that were no guesses."""
-    sent = 0
+def match_ports(r, inputs, outputs, won, params, state):
+    """Match the inputs of a mask with outputs; return how many have won, `won` before."""
     for iteration in range(params.sw_iterations):
         some, rest = 0, inputs if params.sw_input_first else outputs
         while rest != 0:
@@ -216,27 +220,22 @@ def match_ports(r, inputs, outputs, now, params, state):
                 turn = state.input_port[r * params.ports + p].turn
                 asked, guessed = state.by_input[GRANTED, p], guesses_of(state.by_input, GUESSED, p, params)
                 o = best_of(asked, guessed, turn, params.sw_by_priority)
-            is_guess = (guesses_of(state.by_input, GUESSED, p, params) >> o) & 1
-            went = serve_match(r, p, o, iteration == 0, now, params, state)
+            won = connect(r, p, o, iteration == 0, won, params, state)
             inputs &= ~(1 << p)
             outputs &= ~(1 << o)
-            if is_guess == 0:
-                sent += went
-            else:
-                state.router[r].transfer += went
-    return sent
+    return won
 
 
 @inlined
-def serve_held(r, p, now, params, state):
-    """Send the next flit of the channel that holds the switch at input `p`, or end the hold; return 1 if it went."""
+def keep_connected(r, p, won, params, state):
+    """Let the channel that holds the switch at input `p` win it again, or end the hold; return how many have won."""
     v = state.input_port[r * params.ports + p].held_vc
     channel = state.input_vc[(r * params.ports + p) * params.vcs + v]
     if state.output_vc[channel.out_vc].credits > 0:
-        send_front(r, p, v, now, params, state)
-        return 1
+        state.won[won] = BESIDE | p << 8 | v
+        return won + 1
     release_switch(r, p, params, state)
-    return 0
+    return won
 
 
 @inlined
@@ -276,7 +275,7 @@ def allocate_switch(r, guesses, now, params, state):
     base = r * params.ports
     router = state.router[r]
     held_in, held_out = router.held_in, router.held_out
-    inputs = outputs = sent = held_back = 0
+    inputs = outputs = won = held_back = 0
     contested = guesses
     asked = router.asking
     ports = router.switch_ports
@@ -319,17 +318,21 @@ def allocate_switch(r, guesses, now, params, state):
     while held_ports != 0:
         p = lowest_bit(held_ports)
         held_ports = without_lowest(held_ports)
-        went = serve_held(r, p, now, params, state)
-        router.transfer += went
-        asked -= went
-        held_back -= went
+        won = keep_connected(r, p, won, params, state)
+    held_back -= won
+    asked -= won
     if contested != 0:
-        sent = match_ports(r, inputs, outputs, now, params, state)
+        won = match_ports(r, inputs, outputs, won, params, state)
     else:  # every input asks for one output, and nobody else for that
         while inputs != 0:
             p = lowest_bit(inputs)
             inputs = without_lowest(inputs)
-            sent += serve_match(r, p, lowest_bit(state.by_input[ASKED, p]), True, now, params, state)
-    router.transfer += sent
-    router.switch_conflict += asked - held_back - sent
+            won = connect(r, p, lowest_bit(state.by_input[ASKED, p]), True, won, params, state)
+    for n in range(won):
+        place = state.won[n]
+        if place & BESIDE == 0:
+            asked -= 1
+        send_front(r, (place >> 8) & 255, place & 255, now, params, state)
+    router.transfer += won
+    router.switch_conflict += asked - held_back
     router.switch_held += held_back

@@ -193,7 +193,7 @@ class DieNetwork(Network):
 
 SCRATCH = (
     *("totals", "flit_event", "credit_event", "ask", "first_ask", "asked_ports", "asked_vcs", "granted", "guess"),
-    *("chosen", "by_input", "by_output", "source_wake", "free_row", "packet", "buffer"),
+    *("won", "chosen", "by_input", "by_output", "source_wake", "free_row", "packet", "buffer"),
 )
 """Parts of the routers' state that no later cycle reads, that are compared otherwise, or that name rows of the flit
 table: which row a flit gets depends on the order of visits, and nothing else on that."""
