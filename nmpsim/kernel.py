@@ -4,7 +4,7 @@ Three lanes run the same source, chosen by the environment variable ``NMPSIM_LAN
 
 =============  ==============================================================
 ``compiled``   numba, no checks: the default
-``checked``    numba with bounds checks
+``checked``    numba with bounds checks; a negative index is out of bounds
 ``interpreted`` plain Python (numba's JIT switched off), for debugging and coverage
 =============  ==============================================================
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import signal
 import tempfile
@@ -36,9 +37,15 @@ if LANE == "interpreted":
 import numba  # noqa: E402  (the lane must be known first)
 import numba.core.cgutils  # noqa: E402
 import numba.extending  # noqa: E402
+from numba.core.registry import CPUDispatcher  # noqa: E402
+
+from nmpsim.registers import registers  # noqa: E402
 
 COUNTING = os.environ.get("NMPSIM_REFERENCE_COUNTING") == "1"
 """Whether numba counts references to arrays; only a benchmark wants that."""
+
+CACHE_LINE = 64
+"""Bytes."""
 
 KERNEL_FOLDERS = ("link", "dram", "noc", "core", "machine", "spec")
 
@@ -50,7 +57,9 @@ def source_hash() -> str:
     """Hash of every source file whose text can end up in machine code; 16 hex digits."""
     root = Path(__file__).parent
     digest = hashlib.sha256(f"numba {numba.__version__} lane {LANE} counting {COUNTING}".encode())
-    for path in sorted([root / "kernel.py", *(p for f in KERNEL_FOLDERS for p in (root / f).rglob("*.py"))]):
+    for path in sorted(
+        [root / "kernel.py", root / "registers.py", *(p for f in KERNEL_FOLDERS for p in (root / f).rglob("*.py"))]
+    ):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -75,15 +84,46 @@ if LANE != "interpreted":
 # kernel that does allocate fails to compile, which is a rule of this package anyway.
 _OPTIONS: dict[str, Any] = {"boundscheck": LANE == "checked", "_nrt": COUNTING}
 
+# Code that takes arguments from Python objects is made for every function unless forbidden: with states of a hundred
+# arrays that took half of the compilation.
+_UNCALLED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+class Entry(CPUDispatcher):
+    """A compiled entry point; arrays in its tuples are passed by address and shape."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it from Python."""
+        return super().__call__(*map(registers, arguments))
+
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile an entry point of the cycle model (cached, without the interpreter lock)."""
+    compiled = numba.njit(nogil=True, cache=True, **_OPTIONS)(function)
+    if LANE != "interpreted" and not COUNTING:
+        compiled.__class__ = Entry
+    return compiled  # type: ignore[no-any-return]
+
+
+def array_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile an entry point that slices its arrays: they are passed whole."""
     return numba.njit(nogil=True, cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+class Inlined(CPUDispatcher):
+    """A function that is compiled into its callers; Python runs it as it is written."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it from Python."""
+        return self.py_func(*arguments)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a small function into each of its callers."""
-    return numba.njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    compiled = numba.njit(forceinline=True, **_UNCALLED, **_OPTIONS)(function)
+    if LANE != "interpreted":
+        compiled.__class__ = Inlined
+    return compiled  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager
@@ -112,6 +152,11 @@ def interrupts_held() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
+def _one_word(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile an instruction of the machine into its callers, and for Python too."""
+    return numba.njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
 @numba.extending.intrinsic
 def _trailing_zeros(_typing: Any, mask: Any) -> Any:
     """Count the zeros below the lowest bit that is set: one machine instruction."""
@@ -127,7 +172,7 @@ def _lowest_bit_slowly(mask: int) -> int:
     return (int(mask) & -int(mask)).bit_length() - 1
 
 
-@inlined
+@_one_word
 def _lowest_bit_compiled(mask: int) -> int:
     """Return the position of the lowest bit that is set, in the compiled lanes."""
     return _trailing_zeros(mask)  # type: ignore[call-arg]
@@ -148,7 +193,7 @@ def _bits_set_slowly(mask: int) -> int:
     return int(mask).bit_count()
 
 
-@inlined
+@_one_word
 def _bits_set_compiled(mask: int) -> int:
     """Return how many bits are set, in the compiled lanes."""
     return _population(mask)  # type: ignore[call-arg]
@@ -179,4 +224,8 @@ class Record:
 
     def zeros(self, *shape: int) -> Any:
         """Array of records, all fields 0, that reads the same compiled and interpreted."""
-        return np.zeros(shape, np.dtype((np.record, self.dtype))).view(np.recarray)
+        size = math.prod(shape) * self.dtype.itemsize
+        memory = np.zeros(size + CACHE_LINE, np.uint8)
+        start = -memory.ctypes.data % CACHE_LINE  # a record of 64 bytes is one line, never two
+        items = memory[start : start + size].view(np.dtype((np.record, self.dtype)))
+        return items.reshape(shape).view(np.recarray)

@@ -89,11 +89,11 @@ def visit_network(now, plain, order, noc, link, stacks, periods, core_wake, unit
 
 
 @inlined
-def network_wake(wakes):
-    """Return the first tick at which the network may act."""
+def first_wake(wakes):
+    """Return the first tick at which one of several components may act."""
     wake = NEVER
-    for at in wakes:
-        wake = min(wake, at)
+    for n in range(len(wakes)):
+        wake = min(wake, wakes[n])
     return wake
 
 
@@ -122,11 +122,8 @@ def all_idle(core_wake, link_wake, network, channels, dram, period):
     for c in range(len(core_wake)):
         if core_wake[c] < NEVER:
             return False
-    if network_wake(network) < NEVER:
+    if first_wake(network) < NEVER or first_wake(link_wake) < NEVER:
         return False
-    for at in link_wake:
-        if at < NEVER:
-            return False
     for c in range(len(channels.channel)):
         if not idle_channel(channels, c, dram, period):
             return False
@@ -202,7 +199,7 @@ def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, ord
                     visit_channel(c, now, plain, dram, dram_period, latency, die, program)
             if has_die_budget(dram):
                 visit_arbiter(now, dram, dram_period, latency, die, program)
-        if now % noc_period == 0 and (plain or network_wake(die.network.wake) <= now):
+        if now % noc_period == 0 and (plain or first_wake(die.network.wake) <= now):
             clock.visits += 1
             visit_network(
                 now,
@@ -238,9 +235,8 @@ def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, ord
         for c in range(len(die.core_wake)):
             ahead = min(ahead, next_edge(max(die.core_wake[c], later), core_period))
             ahead = min(ahead, next_edge(max(die.channel_wake[c], later), dram_period))
-        ahead = min(ahead, next_edge(max(network_wake(die.network.wake), later), noc_period))
-        for at in fabric.link_wake:
-            ahead = min(ahead, next_edge(max(at, later), link.period))
+        ahead = min(ahead, next_edge(max(first_wake(die.network.wake), later), noc_period))
+        ahead = min(ahead, next_edge(max(first_wake(fabric.link_wake), later), link.period))
         if plain:
             ahead = min(min(next_edge(later, core_period), next_edge(later, dram_period)), next_edge(later, noc_period))
             if stacks > 1:

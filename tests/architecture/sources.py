@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 KERNEL_FOLDERS = ("link", "dram", "noc", "core", "machine")
 """Folders whose functions may be untyped kernels."""
 
-KERNEL_DECORATORS = ("kernel", "inlined")
+KERNEL_DECORATORS = {"kernel", "array_kernel", "inlined"}
 
 
 @cache
@@ -64,7 +64,7 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def is_kernel(function: ast.FunctionDef) -> bool:
-    """Whether a function carries one of the two decorators of compiled functions."""
+    """Whether a function carries one of the decorators of compiled functions."""
     return any(isinstance(d, ast.Name) and d.id in KERNEL_DECORATORS for d in function.decorator_list)
 
 

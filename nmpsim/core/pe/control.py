@@ -48,11 +48,11 @@ from nmpsim.core.state import (
     QUEUE_EMPTY,
     RECONFIGURE,
 )
-from nmpsim.kernel import inlined, kernel
+from nmpsim.kernel import array_kernel, inlined
 from nmpsim.program.isa import CHAIN, IS, OS, WS
 
 
-@kernel
+@array_kernel
 def move(state, control, sizes):
     """Clock the whole array once (changes ``state``); what enters was noted before."""
     grid, advances = state.grid, control.advances
@@ -265,7 +265,7 @@ def decide(state, control, sizes):
     control.cycle += 1
 
 
-@kernel
+@array_kernel
 def run_cycles(state, sizes, trace, heads):
     """Step until all passes are complete, or the trace is full; return the cycles done.
 

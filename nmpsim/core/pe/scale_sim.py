@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from nmpsim.core.pe.grid import accumulate, add, multiply_stationary, multiply_streams, pass_on
 from nmpsim.core.pe.state import ACTIVE, FIRST, LAST, P_VALID, VALID, VALUE_SHIFT, Grid, make_grid
-from nmpsim.kernel import inlined, kernel
+from nmpsim.kernel import array_kernel, inlined
 from nmpsim.program.isa import IS, OS, WS
 
 
@@ -169,7 +169,7 @@ def clear_wires(grid):
             grid.b[0, i, j] = 0
 
 
-@kernel
+@array_kernel
 def run_output(grid, stream, weights, wire, result, counts):
     """Run all folds of an OS product, every PE stepped (changes `grid`, `wire`, `result`, `counts`).
 
@@ -194,7 +194,7 @@ def run_output(grid, stream, weights, wire, result, counts):
                     result[row0 + i, column0 + j] = grid.acc[0, i, j]
 
 
-@kernel
+@array_kernel
 def run_stationary(grid, stream, weights, wire, zero, result, counts):
     """Run all folds of a product with stationary `weights`, every PE stepped (changes all but `stream`, `weights`).
 
@@ -220,7 +220,7 @@ def run_stationary(grid, stream, weights, wire, zero, result, counts):
             counts.folds[0] += 1
 
 
-@kernel
+@array_kernel
 def count_waves(rows, columns, stationary, steps, extent_rows, extent_columns, counts):
     """Run all folds as counters: rows loaded, steps entered, diagonals that the last step has crossed.
 

@@ -27,8 +27,8 @@ def hold_back(now, command, unit, table, state):
             if count + 1 < rule.window:
                 continue
             at = clocks[(count + 1) % rule.window] + rule.latency
-        held = state.ready[rule.following, span.first : span.last]
-        for u in range(len(held)):
+        held = state.ready[rule.following]
+        for u in range(span.first, span.last):
             held[u] = max(held[u], at)
         if rule.whole:
             state.gate[rule.following] = max(state.gate[rule.following], at)
