@@ -86,7 +86,8 @@ def _line_bits(core: CoreParams, s: int, bits: int) -> int:
 def _stair_bits(core: CoreParams, bits: int) -> int:
     """Return the shadow of a strip, and the skew of its PEs against each other."""
     rows, columns = core.strip_rows, core.columns
-    return (rows * columns + sum(1 + q + j for q in range(rows) for j in range(columns))) * (bits + 1)
+    skew = rows * columns * (rows + columns) // 2  # the sum of 1 + q + j over rows q and columns j
+    return (rows * columns + skew) * (bits + 1)
 
 
 def _link_bits(core: CoreParams, s: int, bits: int) -> int:
