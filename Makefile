@@ -5,6 +5,7 @@
 #   make test-all   the slow ones too
 #   make synth      area, critical path and energy of the RTL blocks, to nmpsim/cost/tables: for ASAP7 if ASAP7_LIB is the
 #                   folder of its Liberty files, else for Debian's osu018; KEEP=1 leaves blocks that have not changed
+#   make suite      the cycle runs of the bench (`nmpsim validate`) anew, after a change of the cycle mode; minutes
 #   make lint       style, types and import contracts only
 #   make format     let ruff format the sources
 #   make clean      remove results and caches; the venv stays (remove .venv to have it made anew)
@@ -16,7 +17,7 @@ WORKERS ?= 2
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: run test test-all synth lint format clean venv-run venv-test venv-synth tools tools-synth
+.PHONY: run test test-all synth suite lint format clean venv-run venv-test venv-synth tools tools-synth
 
 run: venv-run
 	.venv/bin/nmpsim simulate --model llama-3.1-8b --chip snake --batch 16 --context 4096 --out out/run
@@ -29,6 +30,10 @@ test-all: venv-synth
 
 synth: venv-synth
 	$(PY) -m rtl_models.synthesis $(if $(ASAP7_LIB),--asap7 "$(ASAP7_LIB)") $(if $(KEEP),--keep)
+
+suite: venv-run
+	.venv/bin/nmpsim validate --rerun --table nmpsim/validate/suites/standard.parquet
+	$(PY) -m benchmarks.validate_models
 
 lint: venv-test
 	$(PY) -m ruff check .

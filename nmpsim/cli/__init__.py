@@ -22,7 +22,9 @@ from nmpsim.cli.noc import noc
 from nmpsim.cli.report import diff, report
 from nmpsim.cli.show import show
 from nmpsim.cli.simulate import simulate
+from nmpsim.cli.sweep import sweep
 from nmpsim.cli.trace import trace
+from nmpsim.cli.validate import validate
 
 app = typer.Typer(
     name="nmpsim",
@@ -44,6 +46,8 @@ app.add_typer(noc, name="noc")
 app.add_typer(trace, name="trace")
 app.command("report")(report)
 app.command("diff")(diff)
+app.command("validate")(validate)
+app.command("sweep")(sweep)
 
 
 def _version(asked: bool) -> None:

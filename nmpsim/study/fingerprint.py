@@ -21,8 +21,10 @@ from nmpsim.workload import load_model
 ROOT = Path(__file__).parents[1]
 
 OUTSIDE = (
-    "claims", "cli", "conformance", "report", "spec/chips", "study/__init__.py", "study/fingerprint.py",
-    "study/folder.py", "study/runner.py", "study/table.py", "study/watch.py", "study/work.py",
+    "claims", "cli", "conformance", "explore/front.py", "explore/outcome.py", "explore/run.py", "report", "spec/chips",
+    "study/__init__.py", "study/fingerprint.py", "study/folder.py", "study/runner.py", "study/table.py",
+    "study/watch.py", "study/work.py", "validate/figure.py", "validate/outcome.py", "validate/page.py",
+    "validate/reference.py", "validate/score.py", "validate/suite.py", "validate/suites",
 )  # fmt: skip
 """Folders and files of the package that change no figure of a point; chips count where a point names them."""
 

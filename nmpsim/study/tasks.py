@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nmpsim.api import prepare, run_job
+from nmpsim.api import Job, prepare, run_job
 from nmpsim.cost.area import die_area
 from nmpsim.cost.tables import tables
 from nmpsim.errors import Fault, SpecError
@@ -52,6 +52,29 @@ def _checked(settings: Mapping[str, Any], known: tuple[str, ...], needed: tuple[
         raise SpecError("a point has wrong settings", faults)
 
 
+def job_of(settings: Mapping[str, Any]) -> Job:
+    """Return the prepared decode step of a point.
+
+    Parameters
+    ----------
+    settings : mapping
+        Of `STEP_SETTINGS`; ``model`` and ``chip`` must be there.
+
+    Raises
+    ------
+    NmpsimError
+        If the step is refused.
+    """
+    _checked(settings, STEP_SETTINGS, ("model", "chip"))
+    taken = {name: settings[name] for name in settings if name not in {"chip", "overrides", "modes", "attention_modes"}}
+    gemm, attending = (tuple(settings.get(name) or ()) for name in ("modes", "attention_modes"))
+    return prepare(
+        chip=chip_of(settings),
+        modes=Modes(gemm, attending) if gemm or attending else None,
+        **taken,
+    )
+
+
 def step(settings: dict[str, Any]) -> dict[str, Any]:
     """Simulate one decode step.
 
@@ -72,14 +95,7 @@ def step(settings: dict[str, Any]) -> dict[str, Any]:
     NmpsimError
         If the step is refused.
     """
-    _checked(settings, STEP_SETTINGS, ("model", "chip"))
-    taken = {name: settings[name] for name in settings if name not in {"chip", "overrides", "modes", "attention_modes"}}
-    gemm, attending = (tuple(settings.get(name) or ()) for name in ("modes", "attention_modes"))
-    job = prepare(
-        chip=chip_of(settings),
-        modes=Modes(gemm, attending) if gemm or attending else None,
-        **taken,
-    )
+    job = job_of(settings)
     run = run_job(job)
     area = die_area(job.params, tables())
     return {

@@ -1,0 +1,1 @@
+"""Simple models of the field, to be judged and to begin from: each a file with one function ``predict``."""
