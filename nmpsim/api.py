@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from nmpsim.analytic.bounds import bounds, core_GHz, tier_bandwidth
-from nmpsim.analytic.network import network_hops, row_link_cycles, stack_hops
+from nmpsim.analytic.network import network_hops, row_link_cycles, stack_hops, tree_links
 from nmpsim.core.state import REASONS
 from nmpsim.cost.energy import step_energy
 from nmpsim.errors import Fault, SpecError
@@ -221,7 +221,9 @@ def _work(program: Program, params: MachineParams) -> tuple[list[_Work], dict[st
             flits = int(ins["m"]) * -(-int(ins["bytes"]) // params.noc.flit_bytes)
             entry = work[int(ins["operator"])]
             entry.flits += flits
-            entry.hops += flits * network_hops(params.noc, pu, int(ins["bank"]))
+            entry.hops += flits * (
+                tree_links(params.noc) if ins["n"] else network_hops(params.noc, pu, int(ins["bank"]))
+            )
             across = int(ins["m"]) * row_link_cycles(int(ins["bytes"]), params.noc.flit_bytes, params.link.bytes)
             entry.link_cycles += stack_hops(params.stacks, int(ins["stack"])) * across
     return work, traffic

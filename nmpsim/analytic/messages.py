@@ -9,7 +9,13 @@ Left out: flits that meet others on a link, and ports of the buffer.
 
 from __future__ import annotations
 
+import math
+
+from nmpsim.analytic.network import network_hops, network_links, tree_links
 from nmpsim.spec.params import MachineParams
+
+PORTS = 2
+"""Network ports of a core."""
 
 SIGNAL = 1
 """Cycles until another unit sees a completion (docs/timing-model.md, "Sequencer, queues, semaphores")."""
@@ -37,10 +43,22 @@ def message_cycles(params: MachineParams, rows: int, size: int, hops: int = 1) -
     hops : int
         Links that it crosses.
     """
+    flow = max(1.0, params.noc_period / params.core_period)
+    return flits(params, rows, size) * flow + way_cycles(params, hops) + SIGNAL
+
+
+def way_cycles(params: MachineParams, hops: int) -> float:
+    """Core cycles of a flit from the injection to the ejection queue, crossings included.
+
+    Parameters
+    ----------
+    params : MachineParams
+    hops : int
+        Links that it crosses.
+    """
     noc, ratio = params.noc, params.noc_period / params.core_period
     wires = 2 * noc.nPORT + hops * noc.nLINK
-    way = (noc.nSYNC + wires + (hops + 1) * router_cycles(params)) * ratio + noc.nSYNC
-    return flits(params, rows, size) * max(1.0, ratio) + way + SIGNAL
+    return (noc.nSYNC + wires + (hops + 1) * router_cycles(params)) * ratio + noc.nSYNC
 
 
 def router_cycles(params: MachineParams) -> int:
@@ -56,7 +74,7 @@ def router_cycles(params: MachineParams) -> int:
 
 
 def all_gather_cycles(params: MachineParams, rows: int, size: int, regions: int = 1) -> float:
-    """Core cycles of an all-gather between neighbours.
+    """Core cycles of an all-gather: between neighbours, or by multicast where the routers copy.
 
     Parameters
     ----------
@@ -66,10 +84,28 @@ def all_gather_cycles(params: MachineParams, rows: int, size: int, regions: int 
     regions : int
         Messages that it takes.
     """
+    if params.noc.multicast_lanes:
+        return _multicast_cycles(params, regions * flits(params, rows, size))
     steps = params.pus // 2
     flow = max(1.0, params.noc_period / params.core_period)
     more = (regions - 1) * flits(params, rows, size) * flow
     return steps * (message_cycles(params, rows, size) + more + SIGNAL)
+
+
+def _multicast_cycles(params: MachineParams, size: int) -> float:
+    """Core cycles of a multicast of so many flits from every PU, half by each port.
+
+    As long as the busier of a PU's two ports, or of the links if all are as busy, and the longest way.
+    """
+    noc, ratio = params.noc, params.noc_period / params.core_period
+    others = params.pus - 1
+    if others == 0:
+        return 0.0
+    at_port = math.ceil(others * size / PORTS) * max(1.0, ratio)
+    links = network_links(noc)
+    on_link = params.pus * tree_links(noc) * size / links * ratio if links else 0.0
+    hops = max(network_hops(noc, 0, pu) for pu in range(params.pus))
+    return max(at_port, on_link) + way_cycles(params, hops) + SIGNAL
 
 
 def reduce_scatter_cycles(params: MachineParams, rows: int, columns: int, add: float) -> float:
@@ -91,7 +127,7 @@ def reduce_scatter_cycles(params: MachineParams, rows: int, columns: int, add: f
 
 
 def to_all_cycles(params: MachineParams, rows: int, size: int) -> float:
-    """Core cycles of a small region of every PU sent straight to all others.
+    """Core cycles of a small region of every PU sent straight to all others, or by multicast where the routers copy.
 
     Parameters
     ----------
@@ -101,8 +137,10 @@ def to_all_cycles(params: MachineParams, rows: int, size: int) -> float:
     pus = params.pus
     if pus == 1:
         return 0.0
-    flow = max(1.0, params.noc_period / params.core_period)
     count = flits(params, rows, size)
+    if params.noc.multicast_lanes:
+        return _multicast_cycles(params, count)
+    flow = max(1.0, params.noc_period / params.core_period)
     way = message_cycles(params, rows, size, pus // 2) - count * flow
     crossing = sum(min(d, pus - d) for d in range(1, pus)) / 2 * count * params.noc_period / params.core_period
     return max((pus - 1) / 2 * count * flow, crossing) + way

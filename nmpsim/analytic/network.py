@@ -26,6 +26,16 @@ def network_hops(noc: NocParams, source: int, destination: int) -> int:
     return hops
 
 
+def tree_links(noc: NocParams) -> int:
+    """Return the links between routers of a tree from one node to all others: one into every other router.
+
+    Parameters
+    ----------
+    noc : NocParams
+    """
+    return 0 if noc.kind == CROSSBAR else noc.nodes - 1
+
+
 def network_links(noc: NocParams) -> int:
     """Return the links between routers, each way counted.
 

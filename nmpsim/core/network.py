@@ -41,6 +41,7 @@ def step_sender(
     flit = blank_flit(queue, flits)
     flit.source = c
     flit.destination = ins.bank
+    flit.multicast = 1 if ins.n > 0 else 0
     flit.stack = ins.stack
     flit.port = d
     flit.message = sender.messages

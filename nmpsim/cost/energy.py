@@ -15,7 +15,7 @@ vector_<operation>     lane operations of its elements
 buffer_read, _write    bytes at the ports of the buffers (see `nmpsim.cost.work`)
 psum                   bytes to and from the partial-sum memories of MAC trees
 fifo                   bytes of all columns read or written, into the FIFO at a bank's port and out of it
-noc_link, noc_router   flit-hops; a flit passes one router more than links, in each die that it passes
+noc_link, noc_router   flit-hops; a flit or copy passes one router more than links, in each die that it passes
 stack_link             bytes of the width of links between stacks in the cycles that flits took
 port_arbiter           cycles of the die's cores, as if there were requests in each
 bank_sequencer         DRAM cycles, with and without a transfer
@@ -72,6 +72,8 @@ def step_energy(
     """
     table = table or tables()
     units, work = unit_energies(params, table), count_work(program, params)
+    arrived = counts.get("arrived_flits", counts["flits"])  # more than sent where routers copy
+    routed = counts["flit_hops"] + arrived + counts.get("gateway_flits", 0)
     cycles = params.pus * seconds * 1e12 / float(params.tick_ps * params.core_period)
     active, clocked = units.sequencer
     picojoules: dict[str, float] = {
@@ -80,7 +82,7 @@ def step_energy(
         **_vector(units, work),
         **_memories(params, units, work, counts),
         "noc_link": counts["flit_hops"] * units.link_flit,
-        "noc_router": (counts["flit_hops"] + counts["flits"] + counts.get("gateway_flits", 0)) * units.router_flit,
+        "noc_router": routed * units.router_flit,
         "stack_link": 8 * counts.get("stack_link_used_bytes", 0) * params.link_pJ_per_bit,
         "port_arbiter": cycles * units.arbiter[0],
         "bank_sequencer": _banks(units, stalls),

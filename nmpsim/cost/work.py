@@ -84,9 +84,9 @@ def count_work(program: Program, params: MachineParams) -> Work:
             masked = np.where(op == STORE, moves["n"], 0)  # bytes under the mask of a beat
             memory["buffer"] += int(np.where(masked, masked, moves["beats"] * params.dram.column_bytes).sum())
         sends = stream[stream["op"] == SEND]
-        sent = int((sends["m"] * sends["bytes"]).sum())
-        work.read["buffer"] += sent
-        work.written["buffer"] += sent
+        sent = sends["m"] * sends["bytes"]
+        work.read["buffer"] += int(sent.sum())
+        work.written["buffer"] += int((sent * np.maximum(sends["n"] - 1, 1)).sum())  # a multicast in every other PU
         for ins, times in _alike(stream[stream["op"] == CROSS], _CROSS_FIELDS):
             _cross(work, ins, times)
     return work

@@ -310,24 +310,26 @@ class Core:
 
     # ------------------------------------------------------------------------------------------------------ send
 
-    def take_send(self, unit: int) -> Message | None:
-        """Send a message: its bytes are read now."""
+    def take_send(self, unit: int) -> list[Message]:
+        """Send a message, one to each destination: its bytes are read now; none if nothing can start."""
         index = self.take(unit)
         if index < 0:
-            return None
+            return []
         ins, where = self.stream[index], self.where(index)
         if ins.imm != unit - SEND_0:
             got = f"direction {ins.imm} in the queue of {UNIT_NAMES[unit]}"
             raise illegal(where, got, f"direction {unit - SEND_0}", "correct unit or imm")
         own, last = arrival(self.pu, ins.imm), semaphores(self.params.pus) - 1
-        if ins.signal != own and not shared(self.params.pus, 0) <= ins.signal <= last:
+        if (ins.signal != own or ins.n) and not shared(self.params.pus, 0) <= ins.signal <= last:
             allowed = f"{own} or a shared one, {shared(self.params.pus, 0)}..{last}"
             raise illegal(where, f"signal {ins.signal}", allowed, "correct the signal")
-        if not 0 <= ins.bank < self.params.pus or ins.bank == self.pu:
-            raise illegal(where, f"destination PU {ins.bank}", "another PU of the die", "correct the destination")
+        targets = [pu for pu in range(ins.bank, ins.bank + max(ins.n, 1)) if pu != self.pu or not ins.n]
+        if not targets or not all(0 <= pu < self.params.pus and pu != self.pu for pu in targets):
+            got = f"destinations PU {targets}" if ins.n else f"destination PU {ins.bank}"
+            raise illegal(where, got, "other PUs of the die", "correct the destination")
         rows = self.buffer.read(ins.a, ins.m, ins.bytes, ins.a_ld, np.dtype(np.uint8))
         self.semaphores[unit] += 1
-        return Message(self.pu, ins.imm, ins.signal, ins.bank, ins.b, ins.b_ld, rows)
+        return [Message(self.pu, ins.imm, ins.signal, pu, ins.b, ins.b_ld, rows) for pu in targets]
 
     def receive(self, message: Message) -> None:
         """Land a message in the buffer and count it."""

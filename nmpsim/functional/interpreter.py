@@ -129,6 +129,7 @@ class _Machine:
         self.dram = dram
         self.cores = [Core(pu, program, params, dram, note) for pu in range(params.pus)]
         self.flights: list[deque[Message]] = [deque() for _ in range(2 * params.pus)]
+        self.copies: list[dict[int, deque[Message]]] = [{} for _ in range(2 * params.pus)]  # by destination
         self.overlap = overlap
         self.steps = 0
         self.rng: np.random.Generator | None = None
@@ -140,6 +141,8 @@ class _Machine:
                 for unit in (COPY_IN, COPY_OUT):
                     self.agents += [partial(core.take_copy, unit), partial(core.land_copy, unit)]
         self.agents += [self._delivery(flight) for flight in self.flights]
+        if params.noc.multicast_lanes:
+            self.agents += [self._copying(copies) for copies in self.copies]
 
     def take_turns(self) -> None:
         """Step all agents in turn until nothing can happen."""
@@ -217,11 +220,14 @@ class _Machine:
 
     def _sending(self, core: Core, unit: int) -> Callable[[], bool]:
         def send() -> bool:
-            message = core.take_send(unit)
-            if message is None:
-                return False
-            self.flights[2 * message.source + message.direction].append(message)
-            return True
+            messages = core.take_send(unit)
+            way = 2 * core.pu + unit - SEND_0
+            if len(messages) == 1:
+                self.flights[way].append(messages[0])
+            else:
+                for message in messages:
+                    self.copies[way].setdefault(message.target, deque()).append(message)
+            return bool(messages)
 
         return send
 
@@ -231,6 +237,19 @@ class _Machine:
                 return False
             message = flight.popleft()
             self.cores[message.target].receive(message)
+            return True
+
+        return deliver
+
+    def _copying(self, copies: dict[int, deque[Message]]) -> Callable[[], bool]:
+        """Deliver multicasts: in their order at each destination, at each on its own."""
+
+        def deliver() -> bool:
+            waiting = [pu for pu, flight in copies.items() if flight]
+            if not waiting:
+                return False
+            pu = waiting[0] if self.rng is None else int(self.rng.choice(waiting))
+            self.cores[pu].receive(copies[pu].popleft())
             return True
 
         return deliver

@@ -19,6 +19,7 @@ FLIT = Record(
     ("destination", "node", "node it leaves at"),
     ("stack", "stack", "how many stacks further on the destination is; under way: links between stacks still to cross"),
     ("port", "", "port of the node, at both ends"),
+    ("multicast", "", "1: it goes to every other node of the die, whatever the destination says"),
     ("message", "", "number of the message at its source and port"),
     ("sequence", "flit", "number of the flit in its message"),
     ("last", "", "1 for the tail of a message"),
@@ -42,6 +43,7 @@ def copy_flit(target, flit):
     target.destination = flit.destination
     target.stack = flit.stack
     target.port = flit.port
+    target.multicast = flit.multicast
     target.message = flit.message
     target.sequence = flit.sequence
     target.last = flit.last

@@ -271,6 +271,7 @@ class Simulation:
             "send_port_conflicts": int(cores.sender["conflicts"].sum()),
             "receive_port_conflicts": int(cores.received["conflicts"].sum()),
             "flits": int(cores.sender["flits"].sum()),
+            "arrived_flits": int(cores.received["flits"].sum()),
             "messages": int(cores.sender["messages"].sum()),
             "flit_hops": self._flit_hops(),
             "instructions": int(cores.core["retired"].sum()),
@@ -290,8 +291,9 @@ class Simulation:
                 "stack_link_bytes": int(link["bytes"].sum()),
                 "stack_link_used_bytes": int(link["cycles"].sum()) * self.params.link.bytes,
             }
-        if result["flits"] != int(die.cores.received["flits"].sum()):
-            raise InternalError(f"{result['flits']} flits were sent, {die.cores.received['flits'].sum()} arrived")
+        copied = int(self.fabric.terminal["multicast"].sum())
+        if (due := result["flits"] + copied * (self.params.pus - 2)) != result["arrived_flits"]:
+            raise InternalError(f"{due} flits and copies were to arrive, {result['arrived_flits']} did")
         return result
 
     def spans(self) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ unit       instructions
 ARRAY      PASS: one matrix product on the array or the MAC-tree slices
 VECTOR     one vector operation (table VECTOR_NAMES)
 MOVE       STREAM (rows of all banks into the strip ports), LOAD (bank to buffer), STORE (buffer to bank)
-SEND_0     SEND: one message, by network port 0
-SEND_1     SEND: one message, by network port 1
+SEND_0     SEND: one message to a PU, or to all others, by network port 0
+SEND_1     SEND: the same by network port 1
 COPY_IN    CROSS: copy from the buffer into the operand buffer of the compute unit (separate arrangement)
 COPY_OUT   CROSS: copy from its output buffer into the buffer (separate arrangement)
 =========  ========================================================================================
@@ -47,8 +47,11 @@ def shared(pus: int, index: int) -> int:
     return FROM + 2 * pus + index
 
 
-SHARED = 6
+SHARED = 8
 """Semaphores that count messages whatever their source; collectives alternate between the first two."""
+
+GATHERS = (6, 7)
+"""Shared semaphores of all-gathers by multicast, used in turn."""
 
 STACK_SUMS, STACK_BEST = 4, 5
 """Shared semaphores of messages from other stacks: pieces of the residual stream, and best tokens."""
@@ -172,7 +175,7 @@ FIELDS = (
     ("split", "PASS: CHAIN, SPLIT_K or SPLIT_N"),
     ("contiguous", "PASS: contiguous dimension of a beat of B"),
     ("m", "rows"),
-    ("n", "columns; elements; STORE: bytes written under the mask of a beat, 0 = whole beats"),
+    ("n", "columns; elements; STORE: bytes under the mask of a beat, 0 = whole; SEND: PUs of a multicast, 0 = one"),
     ("k", "PASS: inner dimension"),
     ("a", "buffer address of operand A; bytes"),
     ("a_ld", "bytes from one row of A to the next"),
@@ -189,7 +192,7 @@ FIELDS = (
     ("signal", "SEND: semaphore of the destination that counts the message"),
     ("table", "offset into the program's table of integers, -1 = none"),
     # MOVE and SEND
-    ("bank", "LOAD, STORE: bank; SEND: destination PU"),
+    ("bank", "LOAD, STORE: bank; SEND: destination PU, the first one of a multicast"),
     ("stack", "SEND: how many stacks further on the destination is, 0 = in this one"),
     ("row", "STREAM, LOAD, STORE: first DRAM row"),
     ("column", "LOAD, STORE: first column"),

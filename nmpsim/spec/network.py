@@ -65,8 +65,31 @@ def network_faults(read: Callable[..., Any]) -> Iterator[Fault]:
         if ports > PORTS_MOST:
             todo = "use a mesh or a torus"
             yield Fault("noc.topology", f"{named[0]!r}: {ports} ports", f"{PORTS_MOST} ports of a router at most", todo)
+        else:
+            yield from _multicast_faults(read, shape[0], ports)
     stages = read("noc.speculation", "noc.vc_alloc_cycles", "noc.switch_alloc_cycles")
     if stages and stages[0] == "on" and stages[1] > stages[2]:
         allowed = f"at most noc.switch_alloc_cycles = {stages[2]}, as noc.speculation = 'on'"
         todo = "a channel must be known with the switch: change the cycles, or turn speculation off"
         yield Fault("noc.vc_alloc_cycles", str(stages[1]), allowed, todo)
+
+
+def _multicast_faults(read: Callable[..., Any], kind: int, ports: int) -> Iterator[Fault]:
+    """Yield the faults of routers that copy: branches take as many ports again, and a channel for every input."""
+    names = ("collectives", "vcs", "multicast_vcs", "eject_flits", "multicast_flits", "buffer_flits")
+    given = read(*(f"noc.{name}" for name in names))
+    if not given or given[0] != "multicast":
+        return
+    _, vcs, lanes, places, packet, buffer = given
+    lanes *= 2 if kind in (RING, TORUS) else 1
+    channels = max(vcs + lanes, (ports + 1) * lanes)
+    if 2 * ports > PORTS_MOST or channels > PORTS_MOST:
+        got = f"'multicast': {2 * ports} ports of {channels} channels, those of branches included"
+        todo = "use a mesh or a torus, fewer noc.multicast_vcs, or messages"
+        yield Fault("noc.collectives", got, f"{PORTS_MOST} of each at most", todo)
+    if packet > buffer:
+        allowed = f"at most noc.buffer_flits = {buffer}"
+        yield Fault("noc.multicast_flits", str(packet), allowed, "a packet that is copied must fit into a buffer")
+    if places < 2:
+        todo = "one for messages, one for multicasts: give two"
+        yield Fault("noc.eject_flits", str(places), "at least 2 for noc.collectives = 'multicast'", todo)

@@ -85,6 +85,8 @@ class NocParams(NamedTuple):
     nSYNC: int  # clock crossing; cycles of the receiving domain, >= 1
     inject_flits: int  # injection queue of a port; flits
     eject_flits: int  # ejection queue of a port; flits
+    multicast_lanes: int = 0  # virtual channels of multicasts in each class of a link; 0 = routers do not copy
+    multicast_flits: int = 1  # of a packet of a multicast, <= buffer_flits
 
 
 class LinkParams(NamedTuple):

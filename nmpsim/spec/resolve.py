@@ -218,6 +218,8 @@ def _noc(spec: ChipSpec) -> NocParams:
         nSYNC=noc.sync_cycles.value,
         inject_flits=noc.inject_flits.value,
         eject_flits=noc.eject_flits.value,
+        multicast_lanes=noc.multicast_vcs.value if noc.collectives == "multicast" else 0,
+        multicast_flits=noc.multicast_flits.value,
     )
 
 

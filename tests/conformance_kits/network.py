@@ -19,6 +19,9 @@ from typing import NamedTuple
 
 NEVER = 2**62
 
+EVERYONE = -1
+"""Destination of a message that goes to all other nodes."""
+
 
 class Arrival(NamedTuple):
     """The flit at the head of an ejection queue."""
@@ -111,8 +114,9 @@ class Driver:
         self.taken = {port: [] for port in self.outbox}
 
     def send(self, source: int, destination: int, flits: int, port: int | None = None, *, stack: int = 0) -> int:
-        """Queue a message behind its writer; return its number."""
-        d = self.network.port(source, destination) if port is None else port
+        """Queue a message behind its writer; return its number.  By default a multicast leaves by port 0."""
+        known = 0 if destination == EVERYONE else self.network.port(source, destination)
+        d = known if port is None else port
         number = len(self.sent)
         self.sent.append((source, d, destination, flits))
         self.stacks.append(stack)
@@ -125,6 +129,7 @@ class Driver:
         return {
             "source": source,
             "destination": destination,
+            "multicast": int(destination == EVERYONE),
             "port": port,
             "message": message,
             "sequence": i,
@@ -198,19 +203,29 @@ class Driver:
         return [(port, at, flit) for port, taken in self.taken.items() for at, flit in taken]
 
     def assert_complete(self) -> None:
-        """Every flit sent was taken once, unchanged, at its destination, by its port, in order."""
-        expected = [(m, i) for m, (*_, flits) in enumerate(self.sent) for i in range(flits)]
-        assert sorted((flit.message, flit.sequence) for _, _, flit in self.arrivals()) == expected
+        """Every flit sent was taken once at each destination, unchanged, by its port, in order."""
+        expected = [
+            (m, i, node) for m, (*_, flits) in enumerate(self.sent) for i in range(flits) for node in self.takers(m)
+        ]
+        assert sorted((flit.message, flit.sequence, node) for (node, _), _, flit in self.arrivals()) == expected
         for (node, d), _, flit in self.arrivals():
-            assert flit._asdict() == self.flit(flit.message, flit.sequence) | {"ready_at": flit.ready_at}
-            assert (node, d) == (flit.destination, self.sent[flit.message][1])
+            written = self.flit(flit.message, flit.sequence) | {"ready_at": flit.ready_at, "destination": node}
+            assert flit._asdict() == {name: written[name] for name in flit._fields}
+            assert d == self.sent[flit.message][1]
         for taken in self.taken.values():
-            flows: dict[tuple[int, int], list[tuple[int, int]]] = {}
+            flows: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
             for _, flit in taken:
-                flows.setdefault((flit.source, self.stacks[flit.message]), []).append((flit.message, flit.sequence))
+                way = flit.source, self.stacks[flit.message], self.sent[flit.message][2] == EVERYONE
+                flows.setdefault(way, []).append((flit.message, flit.sequence))
             for numbers in flows.values():
-                assert numbers == sorted(numbers), "flits of one source, stack and port come in order"
+                assert numbers == sorted(numbers), "flits of one source, stack, port and kind come in order"
         assert not self.network.refuses()
+
+    def takers(self, message: int) -> list[int]:
+        """Nodes that a message is for."""
+        source, _, destination, _ = self.sent[message]
+        nodes = range(self.network.nodes)
+        return [node for node in nodes if node != source] if destination == EVERYONE else [destination]
 
 
 class NetworkKit(ABC):
@@ -360,3 +375,45 @@ class NetworkKit(ABC):
         driver.run(4 * network.patience)
         assert network.refuses()
         assert len(driver.arrivals()) == 1
+
+
+class MulticastKit(NetworkKit):
+    """More clauses, for networks with messages to all."""
+
+    @staticmethod
+    def crowd(driver: Driver) -> int:
+        """Queue messages to one and to all, by turns; return the flits that arrive."""
+        NetworkKit.crowd(driver)
+        nodes = driver.network.nodes
+        for round_ in range(3):
+            for source in range(nodes):
+                driver.send(source, EVERYONE, 1 + (5 * source + 7 * round_) % 11, (source + round_) % 2)
+                driver.send(source, (source + 1) % nodes, 1 + round_, (source + round_) % 2)
+        return sum(flits * len(driver.takers(m)) for m, (*_, flits) in enumerate(driver.sent))
+
+    def test_a_message_to_all_comes_to_every_other_node_by_its_port(self):
+        for port in (0, 1):
+            network, driver = self.drive()
+            driver.send(1, EVERYONE, 3 * network.inject_flits + 1, port)
+            driver.run(10 * network.inject_flits * network.patience)
+            driver.assert_complete()
+            assert {d for (_, d), *_ in driver.arrivals()} == {port}
+            assert {node for (node, _), *_ in driver.arrivals()} == set(range(network.nodes)) - {1}
+
+    def test_messages_to_all_do_not_overtake_each_other(self):
+        network, driver = self.drive(credit=9)
+        for i in range(6):
+            for source in range(network.nodes):
+                driver.send(source, EVERYONE, 1 + 7 * ((i + source) % 2), 0)
+                driver.send(source, (source + 1 + i % 2) % network.nodes, 1 + i % 3, 0)
+        driver.run(sum(flits * len(driver.takers(m)) for m, (*_, flits) in enumerate(driver.sent)) * network.patience)
+        driver.assert_complete()
+
+    def test_a_node_that_takes_nothing_stops_messages_to_all_and_loses_nothing(self):
+        network, driver = self.drive()
+        driver.send(0, EVERYONE, 60, 0)
+        driver.run(60 * network.patience, closed=((1, 0),))
+        assert driver.outbox[0, 0], "the writer is stopped by the slowest node"
+        assert 0 < network.arrived(1, 0) < 60, "its own queue takes what it has places for"
+        driver.run(120 * network.patience)
+        driver.assert_complete()

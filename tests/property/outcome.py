@@ -13,7 +13,7 @@ from nmpsim.dram.native.state import command_log
 from nmpsim.machine.simulate import Simulation
 from nmpsim.program.isa import CROSS, LOAD, SEND, SEND_0, SEND_1, STORE, STREAM, UNITS
 from nmpsim.program.program import Program
-from nmpsim.spec.params import MachineParams
+from nmpsim.spec.params import CROSSBAR, MachineParams
 from tests.property.collected import Collected
 from tests.unit.noc.bench import hops_between
 
@@ -145,12 +145,25 @@ class Work:
         return int((sends["m"] * -(-sends["bytes"] // self.params.noc.flit_bytes)).sum())
 
     @property
+    def arrived_flits(self) -> int:
+        """Flits that arrive: those of a multicast at every other PU."""
+        sends = self._of(SEND)
+        flits = sends["m"] * -(-sends["bytes"] // self.params.noc.flit_bytes)
+        return int((flits * np.maximum(sends["n"] - 1, 1)).sum())
+
+    @property
+    def arrivals(self) -> int:
+        """Messages that arrive."""
+        return int(np.maximum(self._of(SEND)["n"] - 1, 1).sum())
+
+    @property
     def flit_hops(self) -> int:
         total = 0
         for pu, stream in enumerate(self.program.streams):
             for ins in stream[stream["op"] == SEND]:
-                there = int(ins["bank"])
-                hops = hops_between(self.params.noc, pu, there)
+                hops = hops_between(self.params.noc, pu, int(ins["bank"]))
+                if ins["n"]:  # a tree: as many links as other nodes, and none in a crossbar
+                    hops = 0 if self.params.noc.kind == CROSSBAR else self.params.pus - 1
                 total += hops * int(ins["m"]) * -(-int(ins["bytes"]) // self.params.noc.flit_bytes)
         return total
 

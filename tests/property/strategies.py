@@ -429,6 +429,24 @@ class ProgramWriter:
         self.events[pu].append(sent)
         self.events[there].append(arrived)
 
+    def multicast(self, pu: int) -> None:
+        self.operator("multicast")
+        common = self.choose((0, 2))
+        sent = self.emit.multicast(
+            pu,
+            self.waits(pu),
+            port=self.choose((0, 1)),
+            common=common,
+            rows=self.choose((1, 3)),
+            size=self.choose((16, 2, 70, 200)),
+            place=self.address(),
+            ld=256,
+        )
+        self.events[pu].append(sent)
+        for there in range(self.params.pus):
+            if there != pu:
+                self.events[there].append(self.emit.arrived(there, common))
+
     def finish(self) -> Program:
         """Let every core wait for every message, then return the program."""
         self.operator("end")
@@ -445,6 +463,7 @@ class ProgramWriter:
 def steps_of(writer: ProgramWriter) -> tuple[Callable[[int], None], ...]:
     """What a program is made of, the frequent ones more than once."""
     copies = (writer.copy, writer.copy) if writer.params.core.separate else ()
+    spread = (writer.multicast,) * 3 if writer.params.noc.multicast_lanes and writer.params.pus > 1 else ()
     return (
         writer.product,
         writer.product,
@@ -454,14 +473,24 @@ def steps_of(writer: ProgramWriter) -> tuple[Callable[[int], None], ...]:
         writer.message,
         writer.flood,
         *copies,
+        *spread,
     )
 
 
 def random_program(
-    choose: Choose, kind: str | None = None, steps: Sequence[int] = (8, 3, 20, 40), *, separate: bool = False
+    choose: Choose,
+    kind: str | None = None,
+    steps: Sequence[int] = (8, 3, 20, 40),
+    *,
+    separate: bool = False,
+    copies: bool = False,
 ) -> tuple[MachineParams, Program, ProgramWriter]:
-    """Random instructions for all units of a random small chip."""
+    """Random instructions for all units of a random small chip, with `copies` one whose routers copy."""
     chip = random_chip(choose, kind)
+    if copies:
+        few = {"multicast_vcs": choose((1, 2)), "multicast_flits": min(choose((1, 2)), chip.noc.buffer_flits.value)}
+        few |= {"collectives": "multicast", "eject_flits": max(2, chip.noc.eject_flits.value)}
+        chip = with_overrides(chip, {f"noc.{name}": value for name, value in few.items()})
     params = resolve(separated(choose, chip) if separate else chip)
     writer = ProgramWriter(choose, params)
     for _ in range(choose(steps)):

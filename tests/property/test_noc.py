@@ -37,7 +37,8 @@ def test_nothing_is_lost_and_the_mode_and_order_of_visits_are_seen_by_nobody(dat
     draw = Drawn(data.draw)
     built = random_network(draw)
     nodes, stacks = built["noc"].nodes, built["stacks"]
-    messages, credit = random_messages(draw, nodes, stacks), draw.choice([1, 4, 30])
+    to_all = built["noc"].multicast_lanes > 0
+    messages, credit = random_messages(draw, nodes, stacks, to_all=to_all), draw.choice([1, 4, 30])
     seen = []
     for plain, backwards in ((False, False), (True, False), (False, True)):
         network = DieNetwork(**built)
@@ -58,7 +59,8 @@ def test_the_sweep_meets_every_cause_and_every_kind_of_network():
         draw = random.Random(seed)
         built = random_network(draw)
         network = DieNetwork(**built)
-        messages = random_messages(draw, network.nodes, network.stacks, most=40)
+        to_all = built["noc"].multicast_lanes > 0
+        messages = random_messages(draw, network.nodes, network.stacks, most=40, to_all=to_all)
         driver = run_messages(network, messages, credit=draw.choice([1, 30]))
         driver.run(40 * network.link.period * (1 + network.link.latency))
         network.settle(driver.now)

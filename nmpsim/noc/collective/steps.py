@@ -127,9 +127,9 @@ def _check(topology: Topology, trees: TreeSet, steps: Sequence[Step]) -> None:
         sound = 1 <= step.flits < MOST_FLITS and all(0 <= m < n for m in step.after) and 0 <= step.at < NEVER
         if isinstance(step, TreeStep):
             sound = sound and 0 <= step.tree < len(trees.trees)
-            if sound and step.kind == MULTICAST:
-                sound = len(trees.trees[step.tree].members) > 1
-            allowed = f"one of {len(trees.trees)} trees, a multicast to two members or more"
+            if sound:
+                sound = len(trees.trees[step.tree].members) > 1 if step.kind == MULTICAST else trees.entries > 0
+            allowed = f"one of {len(trees.trees)} trees, two members or more of a multicast, adders for a sum"
         else:
             sound = sound and 0 <= step.source < topology.nodes and 0 <= step.destination < topology.nodes
             allowed = f"nodes 0 to {topology.nodes - 1}"

@@ -9,8 +9,8 @@ from nmpsim.kernel import NEVER
 from nmpsim.noc.die.state import FAULTS, FREE, NO_FAULT, Fabric, NocState, build_routers
 from nmpsim.noc.die.topology import CORE_PORTS
 from nmpsim.noc.router.build import Fabric as RouterFabric
-from nmpsim.noc.router.check import causes, check_links, occupied, raise_fault, under_way
-from nmpsim.noc.router.state import CAUSES
+from nmpsim.noc.router.check import causes, check_links, occupied, raise_fault, tree_channels, under_way
+from nmpsim.noc.router.state import CAUSES, PACKET_BIT
 from nmpsim.spec.params import NocParams
 
 
@@ -72,10 +72,17 @@ def check_conservation(routers: RouterFabric, ports: NocState, fabric: Fabric) -
     check_links(routers)
     params, state, name = fabric.params, fabric.routers, routers.topology.name
     flits, returning, to_nodes = under_way(routers)
-    inside = int(state.input_vc.count.sum() + flits.sum()) + to_nodes
+    plain = ~tree_channels(routers)[0]
     sent, came = int(fabric.terminal.injected.sum()), int(fabric.terminal.ejected.sum())
-    if sent != came + inside:
+    multicast, copies = int(fabric.terminal.multicast.sum()), int(fabric.terminal.copies.sum())
+    inside = int(state.input_vc["count"][plain].sum() + flits[plain].sum()) + to_nodes
+    if sent - multicast != came - copies + inside:
         raise InternalError(f"{name}: {sent} flits went in, {inside} are inside, {came} came out")
+    rows = _rows_of_multicasts(routers)
+    left = sum(int(state.operation[row].left) for row in rows)
+    if multicast * (len(ports.node) - 1) != copies + left:
+        raise InternalError(f"{name}: {multicast} flits went in for all, {copies} copies came out, {left} are to come")
+    inside += len(rows)
     if len(state.free_row) - int(state.totals[0].free_rows) != inside:
         raise InternalError(f"{name}: rows of the flit table are lost: {inside} flits are inside")
     core = len(ports.node) * CORE_PORTS
@@ -103,6 +110,21 @@ def check_conservation(routers: RouterFabric, ports: NocState, fabric: Fabric) -
     for r in np.flatnonzero(spent.sum(axis=1) != held):
         told = dict(zip(CAUSES, spent[r].tolist(), strict=True))
         raise InternalError(f"{name}: router {r}: buffers held flits for {int(held[r])} cycles, causes are {told}")
+
+
+def _rows_of_multicasts(routers: RouterFabric) -> set[int]:
+    """Return the rows of the flits of multicasts that are in a buffer or on a wire, each once for all its copies."""
+    params, state = routers.params, routers.state
+    rows: set[int] = set()
+    for flits, copied in zip(state.copied_flit, state.copied, strict=True):
+        first = int(copied["head"])
+        rows |= {int(flits[(first + n) % params.places]) >> PACKET_BIT for n in range(int(copied["count"]))}
+    events = state.flit_event.reshape(params.wheel, params.room, 2)
+    for slot in range(params.wheel):
+        for to, flit in events[slot, : state.flit_count[slot]].tolist():
+            if (to if to >= 0 else -1 - to) & 255 >= params.unicast_vcs:
+                rows.add(flit >> PACKET_BIT)
+    return rows
 
 
 def _to_terminals(routers: RouterFabric) -> list[int]:

@@ -6,6 +6,9 @@
 
 A source sends a flit a cycle, as soon as its stamp and a credit of its channel allow.  The output towards a terminal
 has as many credits as the ejection queue has places; the credit of a place comes back at its ``free_at``.
+
+A multicast is cut into packets that fit into a buffer.  Its flits share one row of the table with all their copies,
+which is free again when the last copy has come out.
 """
 
 from nmpsim.kernel import NEVER, inlined
@@ -13,7 +16,9 @@ from nmpsim.link.network_port import blank_flit, copy_flit, flit_at, head_flit, 
 from nmpsim.noc.die.state import BAD_DESTINATION, BROKEN_PACKET, LOST_WAY, NO_FAULT
 from nmpsim.noc.die.topology import CORE_PORTS, GATEWAY
 from nmpsim.noc.router.events import enter_router, send_flit, take_credit
+from nmpsim.noc.router.multicast import enter_copied
 from nmpsim.noc.router.state import DESTINATION_BIT, DESTINATION_MASK, HEAD, PACKET_BIT, TAIL
+from nmpsim.noc.router.tree_state import MULTICAST
 
 
 @inlined
@@ -30,6 +35,10 @@ def fault_of(c, d, flit, expected, noc, stacks):
     """Return why a flit of the injection queue of port `d` of node `c` is refused; NO_FAULT if it may be sent."""
     if flit.sequence != expected:
         return BROKEN_PACKET
+    if flit.multicast == 1:
+        if d >= CORE_PORTS or flit.port != d or flit.stack != 0 or noc.multicast_lanes == 0 or noc.nodes == 1:
+            return BAD_DESTINATION
+        return NO_FAULT
     if flit.destination < 0 or flit.destination >= noc.nodes or flit.port < 0 or flit.port >= CORE_PORTS:
         return BAD_DESTINATION
     if d < CORE_PORTS and (flit.stack < 0 or flit.stack >= stacks or (flit.stack == 0 and flit.destination == c)):
@@ -55,7 +64,10 @@ def send_from(c, d, queue, flits, now, noc, stacks, period, ports, fabric):
         terminal.goal = flit.port * noc.nodes + flit.destination
         if d < CORE_PORTS and flit.stack != 0:
             terminal.goal = GATEWAY * noc.nodes + c
-        terminal.channel = flit.destination % params.vcs
+        terminal.channel = flit.destination % params.unicast_vcs
+        if flit.multicast == 1:
+            terminal.goal = t
+            terminal.channel = terminal.multicast_channel
     v = terminal.channel
     credit = routers.source_vc[t * params.vcs + v]
     if credit.credits == 0:
@@ -67,12 +79,19 @@ def send_from(c, d, queue, flits, now, noc, stacks, period, ports, fabric):
     copy_flit(fabric.carried[row], flit)
     routers.packet[row].held_class = 0
     word = row << PACKET_BIT | terminal.goal << DESTINATION_BIT
-    if terminal.expected == 0:
+    begins, ends = terminal.expected == 0, flit.last == 1
+    if flit.multicast == 1:
+        begins = terminal.expected % noc.multicast_flits == 0
+        ends = ends or (terminal.expected + 1) % noc.multicast_flits == 0
+        routers.operation[row].kind = MULTICAST
+        routers.operation[row].tree = t
+        routers.operation[row].left = noc.nodes - 1
+        terminal.multicast += 1
+    if begins:
         word |= HEAD
-    terminal.expected += 1
-    if flit.last == 1:
+    if ends:
         word |= TAIL
-        terminal.expected = 0
+    terminal.expected = 0 if flit.last == 1 else terminal.expected + 1
     terminal.injected += 1
     free_at = now + noc.nCREDIT * period
     take_flit(queue, flits, free_at)
@@ -118,7 +137,15 @@ def eject(t, v, word, now, noc, link, stacks, core_period, ports, fabric):
     routers = fabric.routers
     c, d = t % noc.nodes, t // noc.nodes
     row = word >> PACKET_BIT
-    if (word >> DESTINATION_BIT) & DESTINATION_MASK != t:
+    is_free = True
+    if v >= fabric.params.unicast_vcs:
+        operation = routers.operation[row]
+        if operation.tree == t or operation.tree // noc.nodes != d:
+            refuse(c, LOST_WAY, now, ports)
+        operation.left -= 1
+        is_free = operation.left == 0
+        fabric.terminal[t].copies += 1
+    elif (word >> DESTINATION_BIT) & DESTINATION_MASK != t:
         refuse(c, LOST_WAY, now, ports)
     if d < CORE_PORTS:
         queue, flits = ports.eject[c, d], ports.eject_flit[c, d]
@@ -132,12 +159,15 @@ def eject(t, v, word, now, noc, link, stacks, core_period, ports, fabric):
     copy_flit(flit, fabric.carried[row])
     if d == GATEWAY:
         flit.stack = min(flit.stack, stacks - flit.stack)
+    if flit.multicast == 1:
+        flit.destination = c
     flit.channel = v
     write_flit(queue, flits, ready)
     fabric.terminal[t].ejected += 1
-    totals = routers.totals[0]
-    routers.free_row[totals.free_rows] = row
-    totals.free_rows += 1
+    if is_free:
+        totals = routers.totals[0]
+        routers.free_row[totals.free_rows] = row
+        totals.free_rows += 1
 
 
 @inlined
@@ -149,8 +179,10 @@ def take_arrivals(now, noc, link, stacks, period, core_period, ports, fabric):
     for n in range(routers.flit_count[slot]):
         event = (slot * params.room + n) * 2
         to, word = routers.flit_event[event], routers.flit_event[event + 1]
-        if to >= 0:
+        if to >= 0 and to & 255 < params.unicast_vcs:
             enter_router(to, word, cycle, params, routers)
+        elif to >= 0:
+            enter_copied(to >> 16, (to >> 8) & 255, (to & 255) - params.unicast_vcs, word, cycle, params, routers)
         else:
             t, v = (-1 - to) >> 8, (-1 - to) & 255
             eject(t, v, word, now, noc, link, stacks, core_period, ports, fabric)

@@ -3,6 +3,7 @@
 from nmpsim.kernel import NEVER, inlined, kernel
 from nmpsim.noc.die.endpoint import step_terminal, take_arrivals
 from nmpsim.noc.die.gateway import visit_link
+from nmpsim.noc.router.members import finish_branches
 from nmpsim.noc.router.network import next_event, step_router
 
 
@@ -75,6 +76,8 @@ def step_network(now, plain, order, noc, link, stacks, periods, ports, fabric):
     take_arrivals(now, noc, link, stacks, period, core_period, ports, fabric)
     step_terminals(now, plain, order, noc, stacks, period, ports, fabric)
     busy = step_routers(cycle, order, fabric)
+    if fabric.params.multicast_vcs > 0 and finish_branches(cycle, fabric.params, fabric.routers) > 0:
+        busy = True
     fabric.routers.totals[0].now = cycle + 1
     if busy:
         ports.wake[noc.nodes] = now + period

@@ -10,11 +10,21 @@ from numpy.typing import NDArray
 from nmpsim.kernel import NEVER, Record
 from nmpsim.link.network_port import FLIT, PORT
 from nmpsim.noc.die.levels import check_levels, level_waits
-from nmpsim.noc.die.topology import CORE_PORTS, GATEWAY, die_topology, ports_of
+from nmpsim.noc.die.topology import (
+    CORE_PORTS,
+    GATEWAY,
+    die_topology,
+    die_trees,
+    ejection_shares,
+    has_few_places,
+    ports_of,
+)
 from nmpsim.noc.router.build import Fabric as RouterFabric
 from nmpsim.noc.router.build import build_network
 from nmpsim.noc.router.settings import RouterSettings
 from nmpsim.noc.router.state import PACKET, NetworkParams, NetworkState
+from nmpsim.noc.router.tree_state import OPERATION
+from nmpsim.noc.router.trees import lane_of
 from nmpsim.spec.params import ALLOCATORS, LinkParams, NocParams
 
 NO_FAULT, BAD_DESTINATION, BROKEN_PACKET, LOST_WAY = range(4)
@@ -45,11 +55,14 @@ TERMINAL = Record(
     "TERMINAL",
     ("again", "tick", "when its injection queue or the credits of its ejection queue may have something to do"),
     ("expected", "flit", "number that the next flit of the injection queue must have in its message"),
-    ("goal", "", "terminal that the message under way is for"),
+    ("goal", "", "terminal that the message under way is for; its own if for all"),
     ("channel", "", "virtual channel that it goes into"),
+    ("multicast_channel", "", "virtual channel that its multicasts go into"),
     ("credited", "flit", "places of the ejection queue whose credits went back since the start"),
     ("injected", "flit", "flits taken from the injection queue"),
     ("ejected", "flit", "flits handed to the ejection queue"),
+    ("multicast", "flit", "of the injected: those for every node"),
+    ("copies", "flit", "of the ejected: copies of those of others"),
 )
 
 LINK = Record(
@@ -150,7 +163,8 @@ def build_routers(noc: NocParams, *, gateways: bool) -> RouterFabric:
     SpecError
         If packets could deadlock, or a router has too many ports.
     """
-    return build_network(die_topology(noc, gateways=gateways), settings_of(noc))
+    topology = die_topology(noc, gateways=gateways)
+    return build_network(topology, settings_of(noc), trees=die_trees(noc, topology))
 
 
 def build_fabric(noc: NocParams, link: LinkParams, stacks: int) -> Fabric:
@@ -175,6 +189,8 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int) -> Fabric:
     # every flit inside has a place behind an output or is on the wire to a terminal
     rows = len(state.packet) + len(state.source) * params.wheel
     state = state._replace(packet=PACKET.zeros(rows), free_row=np.arange(rows, dtype=np.int64)[::-1].copy())
+    if noc.multicast_lanes:  # a flit of a multicast is an operation: as many copies are to come
+        state = state._replace(operation=OPERATION.zeros(rows))
     state.totals.free_rows = rows
     hops = max(1, stacks // 2)
     check_levels(level_waits(hops if gateways else 0))
@@ -197,6 +213,9 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int) -> Fabric:
         link_stall=np.zeros((gates, len(LINK_REASONS)), np.int64),
     )
     fabric.room[GATEWAY * noc.nodes :] = places
+    if noc.multicast_lanes:
+        for t in range(CORE_PORTS * noc.nodes):
+            fabric.terminal[t].multicast_channel = params.unicast_vcs + lane_of(t, noc.multicast_lanes)
     fabric.link.reason = NO_FLIT
     fabric.holder.owner = FREE
     _share_ejection(noc, fabric)
@@ -205,12 +224,14 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int) -> Fabric:
 
 def _share_ejection(noc: NocParams, fabric: Fabric) -> None:
     """Give the channels towards each terminal as many credits as its ejection queue has places."""
-    vcs = noc.vcs
+    params = fabric.params
+    lanes = range(params.unicast_vcs, params.unicast_vcs + noc.multicast_lanes)
     for t, source in enumerate(fabric.routers.source):
         place = int(source.eject_place)
-        first = ((place >> 16) * fabric.params.ports + (place >> 8 & 255)) * vcs
-        room = int(fabric.room[t])
-        whole = t >= GATEWAY * noc.nodes or noc.eject_flits < vcs
-        for v in range(vcs):
-            share = (room if v == 0 else 0) if whole else room // vcs + (v < room % vcs)
-            fabric.routers.output_vc[first + v].credits = share
+        first = ((place >> 16) * params.ports + (place >> 8 & 255)) * params.vcs
+        fabric.routers.output_vc.credits[first : first + params.vcs] = 0
+        shares = zip((range(params.unicast_vcs), lanes), ejection_shares(noc), strict=True)
+        for channels, places in [(range(1), int(fabric.room[t]))] if t >= GATEWAY * noc.nodes else shares:
+            used = channels[:1] if has_few_places(noc) else channels
+            for n, v in enumerate(used):
+                fabric.routers.output_vc[first + v].credits = places // len(used) + (n < places % len(used))

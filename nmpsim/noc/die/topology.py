@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nmpsim.noc.router.trees import TreeSet, tree_of
 from nmpsim.noc.topology import Channel, Option, RouteTable, Terminal, Topology
 from nmpsim.spec.params import CROSSBAR, MESH, NocParams
 
@@ -38,13 +39,49 @@ def die_topology(noc: NocParams, *, gateways: bool) -> Topology:
     return _crossbar(noc, gateways=gateways) if noc.kind == CROSSBAR else _grid(noc, gateways=gateways)
 
 
+def has_few_places(noc: NocParams) -> bool:
+    """Return whether an ejection queue has fewer places than there are channels to it, of messages or multicasts."""
+    plain, copied = ejection_shares(noc)
+    return plain < noc.vcs or copied < noc.multicast_lanes
+
+
+def ejection_shares(noc: NocParams) -> tuple[int, int]:
+    """Return the places of an ejection queue for messages and for multicasts: half and half, if there are both."""
+    copied = noc.eject_flits // 2 if noc.multicast_lanes else 0
+    return noc.eject_flits - copied, copied
+
+
+def die_trees(noc: NocParams, topology: Topology) -> TreeSet | None:
+    """Return the trees of multicasts, None without: number t is that of terminal t of a core.
+
+    A multicast comes to the port of its own number at every other node.  All its packets take one channel on each
+    link, so that those of one terminal keep their order.
+
+    Parameters
+    ----------
+    noc : NocParams
+    topology : Topology
+        From `die_topology`.
+    """
+    if noc.multicast_lanes == 0:
+        return None
+    ports = [tuple(range(port * noc.nodes, (port + 1) * noc.nodes)) for port in range(CORE_PORTS)]
+    return TreeSet(
+        tuple(tree_of(topology, terminal, members) for members in ports for terminal in members),
+        multicast_lanes=noc.multicast_lanes,
+        entries=0,
+        in_order=True,
+        node_vcs=1 if has_few_places(noc) else noc.multicast_lanes,
+    )
+
+
 def _out(noc: NocParams, port: int, out_port: int) -> Option:
     """Return the way from the last router to a terminal.
 
     Any channel to a core, which may take several messages at once; one to a gateway, where messages stay whole, and to
     an ejection queue with fewer places than channels.
     """
-    if port == GATEWAY or noc.eject_flits < noc.vcs:
+    if port == GATEWAY or has_few_places(noc):
         return Option(out_port, 0, noc.vcs)
     return Option(out_port)
 

@@ -13,7 +13,7 @@ def take_arrivals(now, params, state):
         event = (slot * params.room + n) * 2
         to, flit = state.flit_event[event], state.flit_event[event + 1]
         if to >= 0:
-            if params.lanes == 0 or ((to >> 8) & 255 < params.real_ports and to & 255 < params.unicast_vcs):
+            if params.multicast_vcs == 0 or ((to >> 8) & 255 < params.real_ports and to & 255 < params.unicast_vcs):
                 enter_router(to, flit, now, params, state)
             else:
                 enter_tree(to, flit, now, params, state)

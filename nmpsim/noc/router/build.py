@@ -220,7 +220,7 @@ def _fill_routes(topology: Topology, params: NetworkParams, state: NetworkState)
 def _join(topology: Topology, settings: RouterSettings, params: NetworkParams, state: NetworkState) -> None:
     """Connect ports and nodes."""
     returning = settings.sw_alloc_delay
-    state.router.inputs = topology.in_ports if params.lanes == 0 else params.ports
+    state.router.inputs = topology.in_ports if params.multicast_vcs == 0 else params.ports
     state.router.outputs = topology.out_ports
     state.source.taken = (1 << params.vcs) - (1 << params.unicast_vcs)
     state.output_port.free = (1 << params.vcs) - 1

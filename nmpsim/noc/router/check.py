@@ -120,7 +120,7 @@ def tree_channels(fabric: Fabric) -> tuple[NDArray[np.bool_], NDArray[np.int64]]
     params, state = fabric.params, fabric.state
     shape = (params.routers, params.ports, params.vcs)
     is_tree, held = np.zeros(shape, np.bool_), np.zeros(shape, np.int64)
-    if params.lanes:
+    if params.multicast_vcs:
         real, first, sums = params.real_ports, params.unicast_vcs, params.unicast_vcs + params.multicast_vcs
         is_tree[:, real:] = is_tree[:, :, first:] = True
         copied = state.copied["count"].reshape(params.routers, real + 1, params.multicast_vcs)

@@ -6,7 +6,6 @@ never touch the same register, so their order has no influence.
 """
 
 from nmpsim.kernel import inlined
-from nmpsim.noc.router.multicast import start_branch
 from nmpsim.noc.router.state import (
     ACTIVE,
     BROKEN_PACKET,
@@ -70,9 +69,41 @@ def batch_start(last, earliest, cycles):
 
 
 @inlined
+def want_channel(r, p, v, ready, params, state):
+    """Let an input virtual channel whose route is set ask for an output one from cycle `ready` on."""
+    port = r * params.ports + p
+    channel = state.input_vc[port * params.vcs + v]
+    channel.phase = WANTS_VC
+    channel.ready = ready
+    state.input_port[port].wants_vc |= 1 << v
+    state.router[r].vc_ports |= 1 << p
+    if params.routing_delay > 0:
+        state.work_soon[r >> 5] |= 1 << (r & 31)
+    else:
+        state.work[r >> 5] |= 1 << (r & 31)
+
+
+@inlined
+def start_branch(r, p, v, begin, params, state):
+    """Route, from cycle `begin` on, the head at the front of a channel of pseudo port `p`: its tree says where to."""
+    n = (r * params.ports + p) * params.vcs + v
+    channel = state.input_vc[n]
+    o = p - params.real_ports
+    sums = v - (params.real_ports + 1) * params.multicast_vcs
+    if sums < 0:
+        tree = state.operation[state.buffer[n, channel.head] >> PACKET_BIT].tree
+        channel.mask = state.tree_mask[(tree * params.routers + r) * params.real_ports + o]
+    else:
+        channel.mask = 1 << (params.unicast_vcs + params.multicast_vcs + sums)
+    channel.out_port = o
+    state.router[r].pipeline += params.routing_delay
+    want_channel(r, p, v, begin + params.routing_delay, params, state)
+
+
+@inlined
 def start_packet(r, p, v, flit, begin, params, state):
     """Route, from cycle `begin` on, the head that has come to the front of input virtual channel (r, p, v)."""
-    if p >= params.real_ports:  # of a pseudo port: its tree says where it goes
+    if p >= params.real_ports:
         start_branch(r, p, v, begin, params, state)
         return
     port = r * params.ports + p
@@ -105,14 +136,7 @@ def start_packet(r, p, v, flit, begin, params, state):
         state.packet[row].held_class = state.option[n, 2]
     channel.out_port = state.option[n, 0]
     channel.mask = state.option[n, 1]
-    channel.phase = WANTS_VC
-    channel.ready = ready
-    state.input_port[port].wants_vc |= 1 << v
-    state.router[r].vc_ports |= 1 << p
-    if params.routing_delay > 0:
-        state.work_soon[r >> 5] |= 1 << (r & 31)
-    else:
-        state.work[r >> 5] |= 1 << (r & 31)
+    want_channel(r, p, v, ready, params, state)
 
 
 @inlined
@@ -134,9 +158,8 @@ def ask_for_switch(r, p, v, now, params, state):
 
 
 @inlined
-def enter_router(to, flit, now, params, state):
-    """Take a flit into the buffer of an input virtual channel."""
-    r, p, v = to >> 16, (to >> 8) & 255, to & 255
+def enter_channel(r, p, v, flit, now, begin, params, state):
+    """Take a flit into the buffer of input virtual channel (r, p, v); a head is routed from cycle `begin` on."""
     n = (r * params.ports + p) * params.vcs + v
     channel = state.input_vc[n]
     count = channel.count
@@ -145,9 +168,16 @@ def enter_router(to, flit, now, params, state):
     if count == 0:
         state.watch[n].filled_at = now
     if channel.phase == IDLE:
-        start_packet(r, p, v, flit, now, params, state)
+        state.router[r].pipeline += begin - now
+        start_packet(r, p, v, flit, begin, params, state)
     elif channel.phase == ACTIVE and count == 0:
         ask_for_switch(r, p, v, now, params, state)
+
+
+@inlined
+def enter_router(to, flit, now, params, state):
+    """Take a flit that a link or source brings to place `to`."""
+    enter_channel(to >> 16, (to >> 8) & 255, to & 255, flit, now, now, params, state)
 
 
 @inlined

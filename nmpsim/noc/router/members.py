@@ -5,8 +5,8 @@ multicasts, which it sends one after the other; and if other traffic is waiting 
 """
 
 from nmpsim.kernel import NEVER, inlined
-from nmpsim.noc.router.events import note_event, send_credit, send_flit
-from nmpsim.noc.router.multicast import branch_sent, enter_branch, enter_copied
+from nmpsim.noc.router.events import enter_channel, note_event, send_credit, send_flit
+from nmpsim.noc.router.multicast import branch_sent, enter_copied
 from nmpsim.noc.router.reduction import admit_sums, enter_lane, free_lane, log_event, step_adder
 from nmpsim.noc.router.state import DESTINATION_BIT, HEAD, PACKET_BIT, TAIL
 
@@ -18,7 +18,7 @@ def enter_tree(to, flit, now, params, state):
     if p == 2 * params.real_ports:
         enter_copied(r, params.real_ports, v, flit, now, params, state)
     elif p >= params.real_ports:
-        enter_branch(r, p, v, flit, now, now, params, state)
+        enter_channel(r, p, v, flit, now, now, params, state)
     elif v < params.unicast_vcs + params.multicast_vcs:
         enter_copied(r, p, v - params.unicast_vcs, flit, now, params, state)
     else:

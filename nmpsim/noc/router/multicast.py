@@ -11,66 +11,9 @@ tree; `check_trees` looks for circles among these.
 
 from nmpsim.kernel import inlined, lowest_bit
 from nmpsim.noc.router.bits import without_lowest
-from nmpsim.noc.router.state import ACTIVE, HEAD, IDLE, PACKET_BIT, TAIL, WANTS_VC
+from nmpsim.noc.router.events import enter_channel
+from nmpsim.noc.router.state import HEAD, PACKET_BIT, TAIL
 from nmpsim.noc.router.tree_state import MULTICAST
-
-
-@inlined
-def start_branch(r, p, v, begin, params, state):
-    """Let the head at the front of a channel of pseudo port `p` ask for an output virtual channel."""
-    port = r * params.ports + p
-    n = port * params.vcs + v
-    channel = state.input_vc[n]
-    o = p - params.real_ports
-    sums = v - (params.real_ports + 1) * params.multicast_vcs
-    if sums < 0:
-        tree = state.operation[state.buffer[n, channel.head] >> PACKET_BIT].tree
-        channel.mask = state.tree_mask[(tree * params.routers + r) * params.real_ports + o]
-    else:
-        channel.mask = 1 << (params.unicast_vcs + params.multicast_vcs + sums)
-    channel.out_port = o
-    channel.phase = WANTS_VC
-    channel.ready = begin + params.routing_delay
-    state.router[r].pipeline += params.routing_delay
-    state.input_port[port].wants_vc |= 1 << v
-    state.router[r].vc_ports |= 1 << p
-    if params.routing_delay > 0:
-        state.work_soon[r >> 5] |= 1 << (r & 31)
-    else:
-        state.work[r >> 5] |= 1 << (r & 31)
-
-
-@inlined
-def ask_again(r, p, v, now, params, state):
-    """Let a channel of a pseudo port that was empty ask for the switch, or sleep if it has no credit."""
-    port = r * params.ports + p
-    n = port * params.vcs + v
-    channel = state.input_vc[n]
-    if state.output_vc[channel.out_vc].credits == 0:
-        state.watch[n].slept_at = now
-        return
-    state.asking[port, channel.out_port] |= 1 << v
-    state.input_port[port].outputs |= 1 << channel.out_port
-    state.router[r].switch_ports |= 1 << p
-    state.router[r].asking += 1
-    state.work[r >> 5] |= 1 << (r & 31)
-
-
-@inlined
-def enter_branch(r, p, v, flit, now, begin, params, state):
-    """Put a flit into a channel of a pseudo port; a head is routed from cycle `begin` on."""
-    n = (r * params.ports + p) * params.vcs + v
-    channel = state.input_vc[n]
-    count = channel.count
-    state.buffer[n, (channel.head + count) & (params.places - 1)] = flit
-    channel.count = count + 1
-    if count == 0:
-        state.watch[n].filled_at = now
-    if channel.phase == IDLE:
-        state.router[r].pipeline += begin - now
-        start_branch(r, p, v, begin, params, state)
-    elif channel.phase == ACTIVE and count == 0:
-        ask_again(r, p, v, now, params, state)
 
 
 @inlined
@@ -98,7 +41,7 @@ def show_flits(r, p, m, now, begin, params, state):
             o = lowest_bit(rest)
             rest = without_lowest(rest)
             v = p * params.multicast_vcs + m
-            enter_branch(r, params.real_ports + o, v, flit, now, begin, params, state)
+            enter_channel(r, params.real_ports + o, v, flit, now, begin, params, state)
 
 
 @inlined

@@ -77,7 +77,7 @@ def run_cycles(until, stop, plain, params, traffic, tables, state):
     while now < until:
         take_arrivals(now, params, state)
         wake_of_trees = NEVER
-        if params.lanes > 0:
+        if params.multicast_vcs > 0:
             wake_of_trees = step_trees(now, params, tables, state)
         wake = min(step_sources(now, params, traffic, tables, state), wake_of_trees)
         busy = 0
@@ -89,7 +89,7 @@ def run_cycles(until, stop, plain, params, traffic, tables, state):
             state.work[word] |= state.work_soon[word]
             state.work_soon[word] = 0
             busy |= state.work[word]
-        if params.lanes > 0:
+        if params.multicast_vcs > 0:
             busy |= finish_branches(now, params, state)
         now += 1
         if stop != RUN or totals.fault != NO_FAULT:
@@ -118,7 +118,7 @@ def step_in_order(order, params, traffic, tables, state):
     """
     now = state.totals[0].now
     take_arrivals(now, params, state)
-    if params.lanes > 0:
+    if params.multicast_vcs > 0:
         step_trees(now, params, tables, state)
     step_sources(now, params, traffic, tables, state)
     for r in order:
@@ -126,6 +126,6 @@ def step_in_order(order, params, traffic, tables, state):
     for word in range(len(state.work)):
         state.work[word] |= state.work_soon[word]
         state.work_soon[word] = 0
-    if params.lanes > 0:
+    if params.multicast_vcs > 0:
         finish_branches(now, params, state)
     state.totals[0].now = now + 1

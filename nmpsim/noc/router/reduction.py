@@ -9,8 +9,8 @@ without delay, but where a sum turns round into a multicast.
 
 from nmpsim.kernel import NEVER, inlined, lowest_bit
 from nmpsim.noc.router.bits import without_lowest
-from nmpsim.noc.router.events import send_credit, send_flit
-from nmpsim.noc.router.multicast import enter_branch, enter_copied
+from nmpsim.noc.router.events import enter_channel, send_credit, send_flit
+from nmpsim.noc.router.multicast import enter_copied
 from nmpsim.noc.router.state import DESTINATION_BIT, DESTINATION_MASK, HEAD, PACKET_BIT, TAIL
 from nmpsim.noc.router.tree_state import MULTICAST, REDUCE
 
@@ -81,7 +81,7 @@ def leave_adder(r, e, flit, at, now, is_copied, params, state):
     p = params.real_ports + state.tree_at[operation.tree * params.routers + r].up
     v = (params.real_ports + 1) * params.multicast_vcs + e
     if at == now:
-        enter_branch(r, p, v, flit, now, now, params, state)
+        enter_channel(r, p, v, flit, now, now, params, state)
     else:
         send_flit(r << 16 | p << 8 | v, flit, at, params, state)
 

@@ -224,9 +224,9 @@ class NetworkParams(NamedTuple):
     sw_by_priority: int
     real_ports: int  # the ports behind them are those of branches and sums
     unicast_vcs: int  # the virtual channels behind them are those of trees
-    multicast_vcs: int  # of a real port, all classes
+    multicast_vcs: int  # of a real port, all classes; 0 without trees
     multicast_lanes: int  # of one class
-    lanes: int  # entries of an adder's table, and virtual channels of sums; 0 without trees
+    lanes: int  # entries of an adder's table, and virtual channels of sums; 0 without adders
     add_delay: int
     add_interval: int
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, SpecError
 from nmpsim.noc.router.settings import MOST_DELAY, MOST_PORTS, MOST_VCS, RouterSettings
@@ -84,12 +85,16 @@ class TreeSet:
     multicast_lanes : int
         Virtual channels of multicasts, of each class.
     entries : int
-        Sums that a router's table holds; each has a virtual channel of its own.
+        Sums that a router's table holds; each has a virtual channel of its own.  0: routers without adders.
     add_delay : int
         From the first flits of all inputs to their sum; cycles.  An FP32 adder of two stages (assumed: at 1 GHz in 7
         nm).
     add_interval : int
         Cycles between two sums of one adder.
+    in_order : bool
+        Whether all packets of a tree take one virtual channel on each link, so that none overtakes another.
+    node_vcs : int
+        Virtual channels of multicasts towards a node; 0: all there are.
     """
 
     trees: tuple[Tree, ...]
@@ -97,6 +102,8 @@ class TreeSet:
     entries: int = 4
     add_delay: int = 2
     add_interval: int = 1
+    in_order: bool = False
+    node_vcs: int = 0
 
     @property
     def parts(self) -> int:
@@ -216,13 +223,17 @@ def check_trees(topology: Topology, settings: RouterSettings, trees: TreeSet) ->
     from every link of a tree to each that follows it.  Sums have lanes of their own and wait for none.
     """
     faults = []
-    limits = {"multicast_lanes": MOST_VCS, "entries": MOST_VCS, "add_interval": MOST_DELAY}
-    for name, most in limits.items():
+    limits = {
+        "multicast_lanes": (1, MOST_VCS),
+        "entries": (0, MOST_VCS),
+        "add_interval": (1, MOST_DELAY),
+        "add_delay": (0, MOST_DELAY),
+        "node_vcs": (0, trees.multicast_lanes),
+    }
+    for name, (least, most) in limits.items():
         got = getattr(trees, name)
-        if not 1 <= got <= most:
-            faults.append(Fault(name, str(got), f"1 to {most}", "give another number"))
-    if not 0 <= trees.add_delay <= MOST_DELAY:
-        faults.append(Fault("add_delay", str(trees.add_delay), f"0 to {MOST_DELAY}", "give another number"))
+        if not least <= got <= most:
+            faults.append(Fault(name, str(got), f"{least} to {most}", "give another number"))
     sizes = tree_sizes(topology, settings, trees)
     if sizes.vcs > MOST_VCS or sizes.ports > MOST_PORTS:
         got = f"{sizes.vcs} channels, {sizes.ports} ports with those of branches"
@@ -301,6 +312,8 @@ def tree_registers(topology: Topology, params: NetworkParams, trees: TreeSet | N
     found["tree_at"].up = -1
     for n, tree in enumerate(trees.trees if trees is not None else ()):
         _register(topology, params, n, tree, found)
+        if trees is not None:
+            _narrow(topology, params, n, trees, found["tree_mask"])
     return found
 
 
@@ -328,3 +341,29 @@ def _register(topology: Topology, params: NetworkParams, number: int, tree: Tree
         at[terminal.router].down |= 1 << terminal.out_port
         at[terminal.router].expected |= 1 << terminal.in_port
         mask[terminal.router, terminal.out_port] = everything << params.unicast_vcs
+
+
+def _narrow(topology: Topology, params: NetworkParams, number: int, trees: TreeSet, masks: NDArray[np.int64]) -> None:
+    """Leave a tree as few virtual channels as its set says (changes `masks`)."""
+    size, tree = params.routers * params.real_ports, trees.trees[number]
+    mask = masks[number * size : (number + 1) * size].reshape(params.routers, -1)
+    lanes, first = params.multicast_lanes, params.unicast_vcs
+    for edge in tree.edges if trees.in_order else ():
+        channel = topology.channels[edge.channel]
+        mask[channel.source, channel.out_port] = 1 << (first + edge.part * lanes + lane_of(tree.root, lanes))
+    for member in tree.members if trees.node_vcs else ():
+        terminal = topology.terminals[member]
+        mask[terminal.router, terminal.out_port] = ((1 << trees.node_vcs) - 1) << first
+
+
+def lane_of(root: int, lanes: int) -> int:
+    """Return the lane that all packets of a root take, where they keep their order.
+
+    Parameters
+    ----------
+    root : int
+        Node.
+    lanes : int
+        Multicast virtual channels of a class.
+    """
+    return root % lanes

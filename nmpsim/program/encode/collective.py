@@ -1,10 +1,14 @@
-"""Collectives of the plain schedule, as messages between neighbours on the ring.
+"""Collectives of the plain schedule, as messages between neighbours on the ring, or as multicasts.
 
-All-gather: every PU passes on what it received, in both directions at once::
+All-gather by messages: every PU passes on what it received, in both directions at once::
 
     step      1        2        3
     PU 2 cw   own      from 1   from 0      (to PU 3)
     PU 2 ccw  own      from 3   from 4      (to PU 1)
+
+By multicast, where routers copy and every PU has something to send: each sends it once, half of it by each port, and
+one of two shared semaphores counts what has come from anywhere.  Who sends again has got everything of the time before,
+so what arrives for the next but one cannot be taken for this one.  A PU that sends nothing would break that.
 
 Reduce-scatter: a piece for owner q starts at q's far neighbour and collects a partial sum at every PU on its way.
 """
@@ -47,6 +51,8 @@ def all_gather(out: Emitter, regions: list[list[Region]], ready: list[list[Event
         When all the others' regions stand in the PU's buffer.
     """
     pus = out.pus
+    if _copies(out) and all(regions):
+        return _by_multicast(out, regions, ready, out.gather_turn())
     done: list[dict[int, int]] = [{} for _ in range(pus)]
     for direction, hops in ((0, pus // 2), (1, (pus - 1) // 2)):
         turn = -1 if direction else 1
@@ -81,6 +87,46 @@ def all_gather(out: Emitter, regions: list[list[Region]], ready: list[list[Event
     return [[Event(s, c) for s, c in sorted(d.items())] for d in done]
 
 
+def _copies(out: Emitter) -> bool:
+    """Return whether the routers of the die copy."""
+    return out.params.noc.multicast_lanes > 0 and out.pus > 1
+
+
+def _halves(region: Region, flit_bytes: int, first: int) -> list[tuple[int, Region]]:
+    """Cut a region into parts for the two network ports: rows if there are several, else whole flits."""
+    if region.rows > 1:
+        top = -(-region.rows // 2)
+        rest = Region(region.address + top * region.ld, region.rows - top, region.size, region.ld)
+        return [(first, Region(region.address, top, region.size, region.ld)), (1 - first, rest)]
+    if region.size > flit_bytes:
+        left = -(-region.size // (2 * flit_bytes)) * flit_bytes
+        rest = Region(region.address + left, 1, region.size - left, region.ld)
+        return [(first, Region(region.address, 1, left, region.ld)), (1 - first, rest)]
+    return [(first, region)]
+
+
+def _by_multicast(
+    out: Emitter, regions: list[list[Region]], ready: list[list[Event | None]], common: int
+) -> list[Waits]:
+    """Bring every PU's regions to the same addresses of all others, by one multicast each and port."""
+    before = [out.arrived(pu, common) for pu in range(out.pus)]
+    for pu in range(out.pus):
+        for n, region in enumerate(regions[pu]):
+            for port, part in _halves(region, out.params.noc.flit_bytes, (pu + n) % 2):
+                out.multicast(
+                    pu,
+                    ready[pu],
+                    port=port,
+                    common=common,
+                    rows=part.rows,
+                    size=part.size,
+                    place=part.address,
+                    ld=part.ld,
+                )
+    after = [out.arrived(pu, common) for pu in range(out.pus)]
+    return [[now] if now != then else [] for then, now in zip(before, after, strict=True)]
+
+
 def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], common: int) -> list[Waits]:
     """Send one small region of every PU that has one straight to all others; counted by a shared semaphore.
 
@@ -90,6 +136,8 @@ def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], 
         When all the others' regions stand in the PU's buffer.
     """
     pus = out.pus
+    if _copies(out) and all(piece.size for piece in region):
+        return _by_multicast(out, [[piece] for piece in region], ready, common)
     there: list[Waits] = [[] for _ in range(pus)]
     for distance in range(1, pus):
         for pu in range(pus):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nmpsim.errors import InternalError
 from nmpsim.program.isa import (
     FIELDS,
+    GATHERS,
     INSTRUCTION,
     KV,
     MOVE,
@@ -61,6 +62,7 @@ class Emitter:
         self.operator = 0
         self._rows: list[list[tuple[int, ...]]] = [[] for _ in range(self.pus)]
         self._counts = [[0] * semaphores(self.pus) for _ in range(self.pus)]
+        self._gathers = 0
         self._tables: list[int] = []
         self._known: dict[tuple[int, ...], int] = {}
 
@@ -171,6 +173,65 @@ class Emitter:
         counts = self._counts[destination]
         counts[signal] += 1
         return sent, Event(signal, counts[signal])
+
+    def multicast(
+        self,
+        pu: int,
+        waits: Iterable[Event | None],
+        *,
+        port: int,
+        common: int,
+        rows: int,
+        size: int,
+        place: int,
+        ld: int,
+    ) -> Event:
+        """Append a message to the same place of all other PUs of the die; return its completion at the sender.
+
+        Parameters
+        ----------
+        pu : int
+            Core that sends.
+        waits : iterable of Event
+            Events of the sender.
+        port : int
+            Network port, at both ends.
+        common : int
+            Index of the shared semaphore that counts it.
+        rows, size : int
+            Rows of the message and bytes of each.
+        place, ld : int
+            Buffer address and row distance, at both ends; bytes.
+        """
+        signal = shared(self.pus, common)
+        for other in range(self.pus):
+            if other != pu:
+                self._counts[other][signal] += 1
+        return self.emit(
+            pu,
+            SEND_1 if port else SEND_0,
+            SEND,
+            waits,
+            m=rows,
+            n=self.pus,
+            bytes=size,
+            a=place,
+            a_ld=ld,
+            b=place,
+            b_ld=ld,
+            imm=port,
+            signal=signal,
+        )
+
+    def arrived(self, pu: int, common: int) -> Event:
+        """All messages to a core so far that a shared semaphore counts."""
+        signal = shared(self.pus, common)
+        return Event(signal, self._counts[pu][signal])
+
+    def gather_turn(self) -> int:
+        """Return the shared semaphore of the next all-gather by multicast."""
+        self._gathers += 1
+        return GATHERS[self._gathers % len(GATHERS)]
 
     def last(self, pu: int, unit: int) -> Event | None:
         """Completion of the latest instruction of a unit, None if it has none."""

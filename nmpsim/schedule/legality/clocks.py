@@ -6,8 +6,8 @@ Certain are, and nothing else:
 * instructions of a unit complete in their order;
 * a wait on a unit's semaphore: so many of its instructions have completed;
 * a wait on an arrival semaphore: so many messages have arrived; those of one source, direction and destination arrive
-  in their order;
-* a message arrives after its SEND has completed;
+  in their order, multicasts and others each for themselves;
+* a message arrives after its SEND has completed, a multicast at each destination on its own;
 * a PASS completes after the STREAM that brings its beats has started.
 
 A shared semaphore counts messages from anywhere.  A wait for `count` of them assures one of them only if `count` can
@@ -35,7 +35,7 @@ class Clocks:
     """Clocks of all instructions of a program that comes to its end.
 
     A clock has an entry for the starts of every unit, one for its completions, and one for the arrivals of every
-    (source, direction, destination).
+    (source, direction, destination), multicasts apart.  A message is a SEND and one of its destinations.
 
     Parameters
     ----------
@@ -53,8 +53,12 @@ class Clocks:
         Number of the instruction in its unit, from 1.
     completion : ndarray of int64
         Chain of the completions of its unit.
+    message : dict of (int, int) to int
+        Number of a message, by SEND and destination.
+    send : ndarray of int64
+        SEND of every message.
     arrival : ndarray of int64
-        Chain of the arrivals of a SEND; -1 for others.
+        Chain of the arrivals of a message.
     arrival_ordinal : ndarray of int64
         Number of the message in that chain, from 1.
     """
@@ -67,15 +71,19 @@ class Clocks:
         self.starts = unit
         self.completion = unit + pus * UNITS
         self.ordinal = _ordinals(unit)
-        self.sends = listing.of_op(SEND)
-        way = listing.field("unit")[self.sends] - SEND_0
-        route = (listing.pu[self.sends] * 2 + way) * pus + listing.field("bank")[self.sends]
-        route = route * listing.params.stacks + listing.field("stack")[self.sends]
+        ends = [(i, to) for i in listing.of_op(SEND).tolist() for to in listing.destinations(i)]
+        self.message = {end: number for number, end in enumerate(ends)}
+        self.of_send: dict[int, list[int]] = {}
+        for number, (i, _) in enumerate(ends):
+            self.of_send.setdefault(i, []).append(number)
+        self.send, to = np.array(ends, np.int64).reshape(-1, 2).T
+        way = listing.field("unit")[self.send] - SEND_0
+        route = (listing.pu[self.send] * 2 + way) * pus + to
+        route = route * listing.params.stacks + listing.field("stack")[self.send]
+        route = route * 2 + (listing.field("n")[self.send] > 0)
         routes, chain = np.unique(route, return_inverse=True)
-        self.arrival = np.full(len(unit), -1, np.int64)
-        self.arrival[self.sends] = 2 * pus * UNITS + chain.reshape(-1)
-        self.arrival_ordinal = np.zeros(len(unit), np.int64)
-        self.arrival_ordinal[self.sends] = _ordinals(chain.reshape(-1))
+        self.arrival = 2 * pus * UNITS + chain.reshape(-1)
+        self.arrival_ordinal = _ordinals(chain.reshape(-1))
         self.chains = 2 * pus * UNITS + len(routes)
         self.waits = self._waits()
         self.assured = self._first_seen()
@@ -97,14 +105,19 @@ class Clocks:
         for i, waits in enumerate(self.waits):
             for semaphore, count in waits:
                 if semaphore >= FROM:
-                    assured[i, semaphore, count] = self.order.arrivals[int(self.listing.pu[i]), semaphore][:count]
+                    assured[i, semaphore, count] = self._arrivals(int(self.listing.pu[i]), semaphore)[:count]
         return assured
+
+    def _arrivals(self, pu: int, semaphore: int) -> list[int]:
+        """Messages that a semaphore has counted in the execution, in their order."""
+        return [self.message[i, pu] for i in self.order.arrivals[pu, semaphore]]
 
     def _run(self) -> tuple[Clock, Clock]:
         """Return the clocks of starts and arrivals, from what the waits are taken to assure."""
         units = self.listing.params.pus * UNITS
         size = len(self.ordinal), self.chains
-        start, done, arrived = np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros(size, np.int32)
+        start, done = np.zeros(size, np.int32), np.zeros(size, np.int32)
+        arrived = np.zeros((len(self.send), self.chains), np.int32)
         last_start, last_done = np.full(units, -1), np.full(units, -1)
         last_arrival = np.full(self.chains, -1)
         of_unit: list[list[int]] = [[] for _ in range(units)]
@@ -112,7 +125,8 @@ class Clocks:
             pu, unit, clock = int(self.listing.pu[i]), int(self.starts[i]), start[i]
             if last_start[unit] >= 0:
                 np.maximum(clock, start[last_start[unit]], out=clock)
-            if self.arrival[i] >= 0 and last_done[unit] >= 0:
+            messages = self.of_send.get(i, ())
+            if messages and last_done[unit] >= 0:
                 np.maximum(clock, done[last_done[unit]], out=clock)
             for semaphore, count in self.waits[i]:
                 if semaphore < UNITS:
@@ -130,13 +144,13 @@ class Clocks:
             done[i, unit] = done[i, self.completion[i]] = self.ordinal[i]
             last_start[unit] = last_done[unit] = i
             of_unit[unit].append(i)
-            chain = int(self.arrival[i])
-            if chain >= 0:
-                arrived[i] = done[i]
+            for message in messages:
+                chain = int(self.arrival[message])
+                arrived[message] = done[i]
                 if last_arrival[chain] >= 0:
-                    np.maximum(arrived[i], arrived[last_arrival[chain]], out=arrived[i])
-                arrived[i, chain] = self.arrival_ordinal[i]
-                last_arrival[chain] = i
+                    np.maximum(arrived[message], arrived[last_arrival[chain]], out=arrived[message])
+                arrived[message, chain] = self.arrival_ordinal[message]
+                last_arrival[chain] = message
         return start, arrived
 
     def _drop(self) -> bool:
@@ -146,8 +160,8 @@ class Clocks:
         for (i, semaphore, count), messages in self.assured.items():
             if semaphore < common or not messages:
                 continue  # the messages of one source and direction come in order
-            every = np.array(self.order.arrivals[int(self.listing.pu[i]), semaphore], np.int64)
-            after = self.start[every, self.starts[i]] >= self.ordinal[i]
+            every = np.array(self._arrivals(int(self.listing.pu[i]), semaphore), np.int64)
+            after = self.start[self.send[every], self.starts[i]] >= self.ordinal[i]
             early = every[~after]
             if len(early) <= count:
                 continue
@@ -161,18 +175,18 @@ class Clocks:
         behind = self.arrived[early, self.arrival[message]] >= self.arrival_ordinal[message]
         return int((~behind).sum())
 
-    def is_over(self, earlier: int, later: int, *, landing: bool) -> bool:
-        """Whether an instruction (`landing`: the arrival of its message) is over when another starts.
+    def is_over(self, earlier: int, later: int, *, landing: int | None = None) -> bool:
+        """Whether an instruction (or the arrival of its message) is over when another starts.
 
         Parameters
         ----------
         earlier, later : int
             Instructions.
-        landing : bool
-            Take the arrival of the earlier one, a SEND, instead of its completion.
+        landing : int, optional
+            Message of the earlier one, a SEND: take its arrival.
         """
-        if landing:
-            return bool(self.start[later, self.arrival[earlier]] >= self.arrival_ordinal[earlier])
+        if landing is not None:
+            return bool(self.start[later, self.arrival[landing]] >= self.arrival_ordinal[landing])
         return bool(self.start[later, self.completion[earlier]] >= self.ordinal[earlier])
 
     def is_passed(self, earlier: int, later: int) -> bool:

@@ -215,11 +215,19 @@ def _sends(listing: Listing) -> None:
     pus = listing.params.pus
     _some(listing, SEND, ("m", "rows"), ("bytes", "bytes a row"))
     indices = listing.of_op(SEND)
-    names = ("bank", "imm", "unit", "signal", "stack")
-    to, way, unit, signal, stack = (listing.field(name)[indices] for name in names)
-    own = listing.pu[indices]
+    names = ("bank", "imm", "unit", "signal", "stack", "n")
+    to, way, unit, signal, stack, number = (listing.field(name)[indices] for name in names)
+    own, noc = listing.pu[indices], listing.params.noc
+    copied = number != 0
+    whole = (number == noc.nodes) & (to == own // noc.nodes * noc.nodes) & (stack == 0) & (noc.nodes > 1)
     listing.refuse(
-        indices[(to < 0) | (to >= pus) | ((to == own) & (stack == 0))],
+        indices[copied & ~(whole & (noc.multicast_lanes > 0))],
+        lambda ins: f"a message to {ins['n']} PUs from PU {ins['bank']} on",
+        f"all {noc.nodes} PUs of the die, where routers copy (noc.collectives = 'multicast')",
+        "correct n, bank or stack, or send messages",
+    )
+    listing.refuse(
+        indices[~copied & ((to < 0) | (to >= pus) | ((to == own) & (stack == 0)))],
         lambda ins: f"a message to PU {ins['bank']}",
         f"another PU of 0..{pus - 1}",
         "correct bank",
@@ -238,9 +246,9 @@ def _sends(listing: Listing) -> None:
     )
     common = (signal >= shared(pus, 0)) & (signal < semaphores(pus))
     listing.refuse(
-        indices[~common & (signal != FROM + 2 * own + way)],
+        indices[~common & (copied | (signal != FROM + 2 * own + way))],
         lambda ins: f"signal {ins['signal']}",
-        f"the semaphore of this source and direction, or a shared one, {shared(pus, 0)}..{semaphores(pus) - 1}",
+        f"the semaphore of source and direction, or a shared one (multicasts), {shared(pus, 0)}..{semaphores(pus) - 1}",
         "correct signal",
     )
 

@@ -10,7 +10,7 @@ array        the same for passes of a systolic array; the slices of a MAC tree s
 copy engine  a later copy writes after an earlier one of the same engine has written
 data mover   a LOAD writes after an earlier STORE has read (moves start one after the other)
              so a STORE has read when a later move has started
-messages     those of one source, direction and destination arrive in order
+messages     those of one source, direction and destination arrive in order, multicasts and others each for themselves
 ===========  ========================================================================================
 
 What an operation reads and replaces in place it does element by element.
@@ -116,47 +116,53 @@ class _Hazards:
         return np.lib.stride_tricks.as_strided(shadow[int(b.address[box]) // g :], shape, strides)
 
     def _read(self, i: int, box: int) -> None:
-        shadow = self.shadows[int(self.boxes.pu[box])]
+        pu = int(self.boxes.pu[box])
+        shadow = self.shadows[pu]
         for writer in _distinct(self._view(shadow.writer, box)):
             if writer == NOBODY:
                 self._tell(i, NOBODY, "unwritten", box)
-            elif not self._ordered(writer, i, True, False):
+            elif not self._ordered(pu, writer, i, True, False):
                 self._tell(i, writer, "read after write", box)
         self._view(shadow.readers[self.unit[i]], box)[:] = i
         shadow.is_read[self.unit[i]] = True
 
     def _write(self, i: int, box: int) -> None:
-        shadow = self.shadows[int(self.boxes.pu[box])]
+        pu = int(self.boxes.pu[box])
+        shadow = self.shadows[pu]
         writers = self._view(shadow.writer, box)
         for writer in _distinct(writers):
-            if writer not in {NOBODY, i} and not self._ordered(writer, i, True, True):
+            if writer not in {NOBODY, i} and not self._ordered(pu, writer, i, True, True):
                 self._tell(i, writer, "write after write", box)
         for unit in np.flatnonzero(shadow.is_read):
             readers = self._view(shadow.readers[unit], box)
             for reader in _distinct(readers):
-                if reader not in {NOBODY, i} and not self._ordered(reader, i, False, True):
+                if reader not in {NOBODY, i} and not self._ordered(pu, reader, i, False, True):
                     self._tell(i, reader, "write after read", box)
             readers[:] = NOBODY
         writers[:] = i
 
-    def _ordered(self, earlier: int, later: int, wrote: bool, writes: bool) -> bool:
+    def _ordered(self, pu: int, earlier: int, later: int, wrote: bool, writes: bool) -> bool:
         """Whether the access of an instruction is certain to be over when that of a later one comes.
 
         Parameters
         ----------
+        pu : int
+            Whose buffer.
         earlier, later : int
-            Instructions that access the same buffer.
+            Instructions that access it.
         wrote, writes : bool
             Whether the earlier one wrote, the later one writes; else they read.
         """
-        landing = wrote and self.op[earlier] == SEND
-        if self.clocks.is_over(earlier, later, landing=landing):
+        clocks = self.clocks
+        landing = clocks.message[earlier, pu] if wrote and self.op[earlier] == SEND else None
+        if clocks.is_over(earlier, later, landing=landing):
             return True
-        if self.op[earlier] == STORE and self.clocks.is_passed(earlier, later):
+        if self.op[earlier] == STORE and clocks.is_passed(earlier, later):
             return True
-        if landing or (writes and self.op[later] == SEND):
-            both = landing and writes and self.op[later] == SEND
-            return both and bool(self.clocks.arrival[earlier] == self.clocks.arrival[later])
+        lands = writes and self.op[later] == SEND
+        if landing is not None or lands:
+            both = landing is not None and lands
+            return both and bool(clocks.arrival[landing] == clocks.arrival[clocks.message[later, pu]])
         if not writes or self.unit[earlier] != self.unit[later]:
             return False
         unit = self.unit[later]

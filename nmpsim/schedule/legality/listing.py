@@ -61,6 +61,11 @@ class Listing:
         """Indices of the instructions with an operation code."""
         return np.flatnonzero(self.field("op") == op)
 
+    def destinations(self, index: int) -> list[int]:
+        """Cores that the message of a SEND goes to."""
+        first, number = int(self.field("bank")[index]), int(self.field("n")[index])
+        return [pu for pu in range(first, first + number) if pu != self.pu[index]] if number else [first]
+
     def where(self, index: int) -> str:
         """Place of an instruction in words."""
         pu = int(self.pu[index])

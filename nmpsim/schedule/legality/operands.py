@@ -164,7 +164,11 @@ def _unit_boxes(c: _Collector) -> None:
         c.box(READ, c["a"], 1, c["bytes"])
     if c.select(SEND):
         c.box(READ, c["a"], c["m"], c["bytes"], c["a_ld"])
-        c.box(WRITE, c["b"], c["m"], c["bytes"], c["b_ld"], pu=c["bank"])
+        first, number, own = c["bank"], c["n"], c.listing.pu[c.at]
+        c.box(WRITE, c["b"], c["m"], c["bytes"], c["b_ld"], pu=first, only=number == 0)
+        for distance in range(1, int(number.max())):
+            to = first + (own - first + distance) % np.maximum(number, 1)
+            c.box(WRITE, c["b"], c["m"], c["bytes"], c["b_ld"], pu=to, only=number > distance)
     if c.select(CROSS):
         c.box(READ, c["a"], c["m"], c["bytes"], c["a_ld"], c["planes"], c["plane_ld"])
         c.box(WRITE, c["out"], c["m"], c["bytes"], c["out_ld"], c["planes"], c["plane_ld"])

@@ -193,12 +193,13 @@ class Untimed:
                 else:
                     have[u] += 1
                     if self.op[i] == SEND:
-                        to, signal = self.bank[i], self.signal[i]
-                        self.semaphores[to][signal] += 1
-                        self.arrivals.setdefault((to, signal), []).append(i)
-                        if asleep[to]:
-                            asleep[to] = False
-                            self.awake.append(to)
+                        signal = self.signal[i]
+                        for to in self.listing.destinations(i):
+                            self.semaphores[to][signal] += 1
+                            self.arrivals.setdefault((to, signal), []).append(i)
+                            if asleep[to]:
+                                asleep[to] = False
+                                self.awake.append(to)
                 self.issued.append(i)
                 queue.popleft()
                 started = True
@@ -343,7 +344,7 @@ def one_by_one(listing: Listing, source: Indices) -> Order | None:
     have = [[0] * semaphores(pus) for _ in range(pus)]
     waits = [listing.field(f"wait{i}").tolist() for i in range(WAITS)]
     counts = [listing.field(f"count{i}").tolist() for i in range(WAITS)]
-    op, unit, bank, signal = (listing.field(name).tolist() for name in ("op", "unit", "bank", "signal"))
+    op, unit, signal = (listing.field(name).tolist() for name in ("op", "unit", "signal"))
     brings = dict(zip(listing.of_op(PASS).tolist(), source.tolist(), strict=True))
     at, end = listing.first[:-1].tolist(), listing.first[1:].tolist()
     order = Order([], {})
@@ -357,9 +358,10 @@ def one_by_one(listing: Listing, source: Indices) -> Order | None:
                 break
             have[pu][unit[i]] += 1
             if op[i] == SEND:
-                have[bank[i]][signal[i]] += 1
-                order.arrivals.setdefault((bank[i], signal[i]), []).append(i)
-                awake.append(bank[i])
+                for to in listing.destinations(i):
+                    have[to][signal[i]] += 1
+                    order.arrivals.setdefault((to, signal[i]), []).append(i)
+                    awake.append(to)
             order.issued.append(i)
             at[pu] += 1
     return order if at == end else None

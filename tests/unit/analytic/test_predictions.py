@@ -92,6 +92,22 @@ def test_a_message_takes_its_flits_and_its_way(rows, size, hops):
     assert near > flits(params, rows, size)
 
 
+@pytest.mark.parametrize("topology", ["ring", "crossbar", "mesh:2x2"])
+def test_a_multicast_takes_the_receivers_their_flits_and_the_longest_way(topology):
+    params = resolve(small_chip(SNAKE, 4, noc__collectives="multicast", noc__topology=topology))
+    grain, hops = params.noc.flit_bytes, 0 if topology == "crossbar" else 2
+    way = message_cycles(params, 1, grain, hops) - message_cycles(params, 1, 0, hops) + 0
+    ratio = params.noc_period / params.core_period
+    assert way == max(1.0, ratio)
+    least = message_cycles(params, 1, 0, hops)
+    for rows in (1, 2, 5, 8):
+        at_port = -(-3 * rows // 2) * way  # three others, two ports
+        links = {"ring": 8, "crossbar": 0, "mesh:2x2": 8}[topology]
+        on_link = 4 * 3 * rows / links * ratio if links else 0
+        assert all_gather_cycles(params, rows, grain) == pytest.approx(max(at_port, on_link) + least)
+        assert to_all_cycles(params, rows, grain) == all_gather_cycles(params, rows, grain)
+
+
 def test_collectives_grow_with_what_they_carry_and_one_pu_has_none():
     params = MACHINES[SNAKE]
     one = resolve(small_chip(SNAKE, 1))

@@ -24,7 +24,7 @@ from nmpsim.program.program import BeatImage, Program, ProgramOperator, StreamIm
 from nmpsim.spec.params import MAC_TREE, RING, SYSTOLIC, CoreParams, DramParams, MachineParams, NocParams
 
 
-def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=16384, queue_depth=4):
+def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=16384, queue_depth=4, lanes=0):
     """Chip with small numbers; only sizes matter to the interpreter."""
     tree = kind == MAC_TREE
     core = CoreParams(
@@ -46,7 +46,10 @@ def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=1
         **dict.fromkeys(DramParams._fields, 1)
         | {"banks": strips, "rows": 64, "columns": 4, "column_bytes": 2 * columns}
     )
-    noc = NocParams(**dict.fromkeys(NocParams._fields, 1) | {"nodes": pus, "radix": pus, "kind": RING, "vcs": 2})
+    noc = NocParams(
+        **dict.fromkeys(NocParams._fields, 1)
+        | {"nodes": pus, "radix": pus, "kind": RING, "vcs": 2, "multicast_lanes": lanes}
+    )
     return MachineParams(
         name="tiny",
         pus=pus,

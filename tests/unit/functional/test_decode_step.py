@@ -17,7 +17,7 @@ from nmpsim.functional import (
     step_bounds,
 )
 from nmpsim.program.encode import encode
-from nmpsim.program.isa import op_name
+from nmpsim.program.isa import SEND, op_name
 from nmpsim.schedule.plain import plain_schedule
 from nmpsim.spec.params import MAC_TREE, SYSTOLIC
 from nmpsim.workload import decode_step, synthetic_routing
@@ -27,9 +27,9 @@ from tests.unit.functional.models import model
 BATCH, TOKENS = 3, (11, 95, 11)
 
 
-def machine(kind, pus):
-    """Four strips of 2 x 8 or four slices; rows of 16 beats."""
-    params = chip(pus=pus, kind=kind, buffer_bytes=2**18, queue_depth=8)
+def machine(kind, pus, lanes=0):
+    """Four strips of 2 x 8 or four slices; rows of 16 beats; routers copy if there are lanes."""
+    params = chip(pus=pus, kind=kind, buffer_bytes=2**18, queue_depth=8, lanes=lanes)
     core = params.core._replace(
         bank_bytes=64,
         buffer_banks=8,
@@ -43,8 +43,8 @@ def machine(kind, pus):
     return replace(params, core=core, dram=dram, noc=noc)
 
 
-def make(moe, kind, pus, context, layers=1, batch=BATCH):
-    m, params = model(moe=moe, layers=layers), machine(kind, pus)
+def make(moe, kind, pus, context, layers=1, batch=BATCH, lanes=0):
+    m, params = model(moe=moe, layers=layers), machine(kind, pus, lanes)
     tokens = TOKENS[:batch]
     routing = synthetic_routing(m, batch, layers, seed=2) if moe else None
     graph = decode_step(m, batch, context, layers, routing)
@@ -69,6 +69,24 @@ def test_a_decode_step_computes_the_reference(moe, kind, pus, context, layers):
     assert check_delivery(result, tensors) == ()
     assert check_operators(result, params).faults == ()
     assert compare_step(reference, bounds, machine_step(result, m, BATCH, layers)) == []
+
+
+@pytest.mark.parametrize("pus", [2, 3, 4])
+@pytest.mark.parametrize("kind", [SYSTOLIC, MAC_TREE])
+@pytest.mark.parametrize("moe", [False, True])
+def test_a_decode_step_computes_the_same_where_routers_copy(moe, kind, pus):
+    m, params, program, tensors, reference, bounds = make(moe, kind, pus, 21, 2, lanes=2)
+    assert any((stream["n"][stream["op"] == SEND] > 0).any() for stream in program.streams)
+    _, other, messages, *_ = make(moe, kind, pus, 21, 2)
+    expected = run(messages, other, tensors)
+    for seed in (None, 1, 2):
+        result = run(program, params, tensors, seed)
+        assert check_delivery(result, tensors) == ()
+        assert check_operators(result, params).faults == ()
+        assert compare_step(reference, bounds, machine_step(result, m, BATCH, 2)) == []
+        assert {n: r.tobytes() for n, r in result.results.items() if expected.program.results[n][0] >= 0} == {
+            n: r.tobytes() for n, r in expected.results.items() if expected.program.results[n][0] >= 0
+        }
 
 
 @pytest.mark.parametrize("pus", [4, 6])

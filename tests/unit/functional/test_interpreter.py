@@ -91,6 +91,22 @@ def test_a_missing_wait_on_a_message_shows_up():
     assert "IllegalScheduleError" in outcomes(writer)
 
 
+def test_a_message_to_all_lands_at_the_same_place_of_every_other_unit():
+    writer = Writer(chip(pus=3, lanes=1))
+    values, common = halves(np.random.default_rng(0), 2, 8), shared(3, 2)
+    loaded = writer.put(1, 0, values)
+    fields = {"m": 2, "a_ld": 16, "b_ld": 32, "n": 3, "imm": 1, "signal": common}
+    writer.add(1, SEND_1, SEND, [loaded], bytes=16, a=0, b=512, **fields)
+    for pu in (0, 2):
+        for row in range(2):
+            copy(writer, pu, 512 + 32 * row, 16 * row, [(common, 1)])
+        writer.result(f"rows{pu}", pu, 0, 2, 8, False)
+    for seed in (None, 1, 2):
+        results = writer.run(seed=seed).results
+        assert all(found.tobytes() == values.tobytes() for found in results.values())
+    assert len(results) == 2
+
+
 def test_a_shared_semaphore_counts_messages_from_anywhere():
     writer = Writer(chip(pus=3))
     common = shared(3, 2)
@@ -126,9 +142,9 @@ def test_a_value_overwritten_too_early_gives_changing_results():
         ("imm", 1, "direction 1"),
         ("bank", 0, "PU 0"),
         ("bank", 2, "PU 2"),
-        ("signal", 4, r"signal 4; allowed: 7 or a shared one, 11\.\.16"),
+        ("signal", 4, r"signal 4; allowed: 7 or a shared one, 11\.\.18"),
         ("signal", 9, "signal 9"),
-        ("signal", 17, "signal 17"),
+        ("signal", 19, "signal 19"),
     ],
 )
 def test_a_message_that_cannot_be_sent_is_refused(field, value, words):
@@ -324,7 +340,7 @@ def test_a_vector_operation_on_the_result_of_another_needs_a_wait():
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
-    [("wait2", 17, r"semaphores 0\.\.16"), ("unit", ARRAY, "unit 0; allowed: vector"), ("unit", 7, "unit 7")],
+    [("wait2", 19, r"semaphores 0\.\.18"), ("unit", ARRAY, "unit 0; allowed: vector"), ("unit", 7, "unit 7")],
 )
 def test_an_instruction_of_no_such_unit_or_semaphore_is_refused(field, value, words):
     writer = Writer(chip(pus=2))

@@ -18,7 +18,7 @@ from nmpsim.noc.die import build_fabric, check_conservation, make_ports, raise_f
 from nmpsim.noc.die.check import check_drained, routers_of
 from nmpsim.noc.die.network import settle_fabric
 from nmpsim.spec.params import CROSSBAR, MESH, RING, TORUS, LinkParams, NocParams
-from tests.conformance_kits.network import Arrival, Driver, Network
+from tests.conformance_kits.network import EVERYONE, Arrival, Driver, Network
 
 SMALL = NocParams(
     nodes=4,
@@ -94,7 +94,9 @@ class DieNetwork(Network):
         self.routers = routers_of(self.params, self.fabric)
         p = self.params
         self.inject_flits = p.inject_flits
-        self.eject_flits = p.eject_flits // p.vcs if p.eject_flits >= p.vcs else p.eject_flits
+        copied = p.eject_flits // 2 if p.multicast_lanes else 0
+        plain = p.eject_flits - copied
+        self.eject_flits = plain if plain < p.vcs or copied < p.multicast_lanes else plain // p.vcs
         cycles = router_cycles(p) + p.nLINK + 2 * p.nPORT + 2 * p.nCREDIT + p.nSYNC + p.nodes
         self.patience = 2 * cycles * max(period, core_period)
 
@@ -194,6 +196,7 @@ class DieNetwork(Network):
 SCRATCH = (
     *("totals", "flit_event", "credit_event", "ask", "first_ask", "asked_ports", "asked_vcs", "granted", "guess"),
     *("won", "chosen", "by_input", "by_output", "source_wake", "free_row", "packet", "buffer"),
+    *("operation", "copied_flit", "sent_branch", "tree_totals"),
 )
 """Parts of the routers' state that no later cycle reads, that are compared otherwise, or that name rows of the flit
 table: which row a flit gets depends on the order of visits, and nothing else on that."""
@@ -209,12 +212,13 @@ def random_network(draw):
     radix = draw.randint(2, 3) if dims == 2 else draw.randint(2, 7)
     vcs = draw.choice([2, 3, 4] if kind in (RING, TORUS) else [1, 2, 3])
     nSA = draw.randint(1, 2)
+    lanes, buffer_flits = draw.choice([0, 1, 2]), draw.randint(1, 8)
     noc = shaped(
         kind,
         radix,
         dims,
         vcs=vcs,
-        buffer_flits=draw.randint(1, 8),
+        buffer_flits=buffer_flits,
         nROUTE=draw.randint(0, 2),
         nVA=draw.randint(1, nSA),
         nSA=nSA,
@@ -227,7 +231,9 @@ def random_network(draw):
         nCREDIT=draw.randint(1, 3),
         nSYNC=draw.randint(1, 3),
         inject_flits=draw.randint(1, 8),
-        eject_flits=draw.randint(1, 8),
+        eject_flits=draw.randint(2 if lanes else 1, 8),
+        multicast_lanes=lanes,
+        multicast_flits=draw.randint(1, buffer_flits),
     )
     core_period, period = draw.choice(CLOCKS)
     stacks = draw.choice([1, 1, 2, 3, 4, 5])
@@ -240,11 +246,14 @@ def random_network(draw):
     return {"noc": noc, "period": period, "core_period": core_period, "link": link, "stacks": stacks}
 
 
-def random_messages(draw, nodes, stacks, most=25):
-    """Random messages: source, destination, flits, port, stack."""
+def random_messages(draw, nodes, stacks, most=25, *, to_all=False):
+    """Random messages: source, destination, flits, port, stack; with `to_all` some go to all other nodes."""
     found = []
     for _ in range(draw.randint(1, most)):
         source, stack = draw.randint(0, nodes - 1), draw.randint(0, stacks - 1)
+        if to_all and draw.randint(0, 2) == 0:
+            found.append((source, EVERYONE, draw.choice([1, 2, 5, 9, 20]), draw.randint(0, 1), 0))
+            continue
         away = draw.randint(0 if stack else 1, nodes - 1)
         found.append((source, (source + away) % nodes, draw.choice([1, 1, 2, 5, 9]), draw.randint(0, 1), stack))
     return found
@@ -255,7 +264,7 @@ def run_messages(network, messages, *, credit=1, limit=20_000, check=False, **wa
     driver = Driver(network, credit=credit, **ways)
     for source, destination, flits, port, stack in messages:
         driver.send(source, destination, flits, port, stack=stack)
-    flits = sum(flits for *_, flits in driver.sent)
+    flits = sum(flits * len(driver.takers(m)) for m, (*_, flits) in enumerate(driver.sent))
     while sum(map(len, driver.taken.values())) < flits:
         driver.run(network.period if check else 40)
         assert driver.now < limit, "flits are left that do not arrive"
@@ -272,7 +281,8 @@ def digest(seeds):
         for plain in (False, True):
             draw = random.Random(int(seed))
             network = DieNetwork(**random_network(draw))
-            driver = run_messages(network, random_messages(draw, network.nodes, network.stacks), plain=plain)
+            messages = random_messages(draw, network.nodes, network.stacks, to_all=network.params.multicast_lanes > 0)
+            driver = run_messages(network, messages, plain=plain)
             found.update(repr(driver.arrivals()).encode() + network.snapshot())
     return found.hexdigest()
 

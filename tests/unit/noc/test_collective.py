@@ -256,7 +256,7 @@ def test_what_cannot_be_built_or_run_is_refused_all_at_once():
     with pytest.raises(WorkloadError, match="packet_flits"):
         launch(FOUR, SETTINGS, trees, [], packet_flits=9)
     with pytest.raises(SpecError) as refused:
-        launch(FOUR, RouterSettings(batched_stages=True), TreeSet((), entries=0, add_delay=-1), [])
+        launch(FOUR, RouterSettings(batched_stages=True), TreeSet((), entries=-1, add_delay=-1), [])
     assert {fault.where for fault in refused.value.faults} == {"entries", "add_delay", "batched_stages"}
     with pytest.raises(WorkloadError, match="kind"):
         plan("gossip", FOUR, 1)

@@ -4,7 +4,7 @@ import pytest
 
 from nmpsim.kernel import NEVER
 from nmpsim.spec.params import CROSSBAR, MESH, TORUS
-from tests.conformance_kits.network import NetworkKit
+from tests.conformance_kits.network import MulticastKit, NetworkKit
 from tests.unit.noc.bench import DieNetwork, shaped
 
 
@@ -51,6 +51,40 @@ class TestSlowNetwork(NetworkKit):
 class TestSlowCores(NetworkKit):
     def make_network(self):
         return DieNetwork(period=3, core_period=7, nSYNC=1)
+
+
+class TestRingThatCopies(MulticastKit):
+    def make_network(self):
+        return DieNetwork(multicast_lanes=2, multicast_flits=4)
+
+
+class TestLeastPlacesThatCopy(MulticastKit):
+    def make_network(self):
+        return DieNetwork(shaped(0, 5), buffer_flits=1, inject_flits=1, eject_flits=2, multicast_lanes=1)
+
+
+class TestMeshThatCopies(MulticastKit):
+    def make_network(self):
+        return DieNetwork(
+            shaped(MESH, 2, 2),
+            vcs=3,
+            nROUTE=1,
+            nSA=2,
+            speculative=0,
+            eject_flits=12,
+            multicast_lanes=1,
+            multicast_flits=3,
+        )
+
+
+class TestTorusThatCopies(MulticastKit):
+    def make_network(self):
+        return DieNetwork(shaped(TORUS, 2, 3), multicast_lanes=2, period=5, core_period=4, stacks=2)
+
+
+class TestCrossbarThatCopies(MulticastKit):
+    def make_network(self):
+        return DieNetwork(shaped(CROSSBAR, 6), vcs=1, multicast_lanes=2)
 
 
 class LateWake(DieNetwork):

@@ -36,6 +36,7 @@ BASE: dict[str, dict[str, Any]] = {
     "dram.timing.tBL_ns": {"dram.timing.tCCD_ns": 2.0},
     "port.ports": {"port.banks": 2},
     "noc.vc_alloc_cycles": {"noc.switch_alloc_cycles": 2},
+    "noc.multicast_vcs": {"noc.collectives": "multicast"},
     **{
         f"core.array_buffer.{name}": {"core.arrangement": "separate"}
         for name in (
@@ -66,6 +67,7 @@ TO: dict[str, Any] = {
     "dram.budget.die_tFAW_ns": {"snake": 8.0, "stratum": 8.0},
     "noc.routing_cycles": {"snake": 1, "stratum": 1},
     "noc.port_cycles": {"snake": 1, "stratum": 1},
+    "noc.multicast_vcs": {"snake": 3, "stratum": 3},  # doubled, there would be too many channels
     "dram.row_bytes": {"snake": 2048, "stratum": 2048},  # doubled, it fills the FIFO: allowed, but keep it plain
 }
 """New value where doubling is not possible, by chip."""
@@ -100,6 +102,7 @@ def test_every_word_changes_the_machine_or_is_listed() -> None:
     others = {"dram.refresh.mode": "off", "placement.fill": "kv_first", "port.hold": "column"}
     others |= {"core.arrangement": "separate", "noc.topology": "mesh:4x4", "noc.speculation": "off"}
     others |= {"noc.vc_allocator": "separable_output_first", "noc.switch_allocator": "islip"}
+    others |= {"noc.collectives": "multicast"}
     for chip in ("snake", "stratum"):
         spec = load_chip(chip)
         for path, _ in words(spec):
