@@ -24,6 +24,7 @@ from nmpsim.kernel import NEVER, inlined, kernel
 from nmpsim.link.network_port import flit_space_at
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING
 from nmpsim.noc.die.network import step_link, step_network
+from nmpsim.noc.die.record import link_log_nearly_full
 from nmpsim.program.isa import MOVE, SEND_0
 
 
@@ -187,7 +188,7 @@ def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, ord
     core_period, dram_period, noc_period = periods
     clock.full = 0
     while clock.status == RUNNING and clock.now < limit:
-        if logs_full(die.cores) or logs_nearly_full(die.channels, dram):
+        if logs_full(die.cores) or logs_nearly_full(die.channels, dram) or link_log_nearly_full(fabric):
             clock.full = 1
             break
         now = clock.now

@@ -22,6 +22,7 @@ from nmpsim.machine.state import DEADLOCK, DONE, RUNNING, Die, build
 from nmpsim.measure.recorder import Recorder
 from nmpsim.noc.die.check import check_conservation, check_drained, routers_of
 from nmpsim.noc.die.check import raise_faults as raise_network_faults
+from nmpsim.noc.die.links import open_intervals
 from nmpsim.noc.die.network import settle_fabric
 from nmpsim.noc.die.state import LINK_REASONS, build_fabric
 from nmpsim.noc.die.topology import CORE_PORTS
@@ -67,14 +68,15 @@ class Simulation:
     ) -> None:
         self.params, self.program, self.plain = params, program, plain
         self.die: Die
-        rows = banks = 0
+        rows = banks = links = 0
         if recorder is not None:
             rows = max(2 * int(interval_margin(params.core.run_ahead, actors_of(params))), LOG_ROWS)
             banks = max(2 * int(bank_margin(params.dram)), LOG_ROWS) if recorder.full else 0
+            links = LOG_ROWS if recorder.full else 0
         self.die, self._instructions = build(
             params, program, log_capacity=log_capacity, intervals=rows, bank_intervals=banks
         )
-        self.fabric = build_fabric(params.noc, params.link, params.stacks)
+        self.fabric = build_fabric(params.noc, params.link, params.stacks, intervals=links)
         self._recorder = recorder
         self._order = np.arange(params.pus, dtype=np.int64) if order is None else order
         self._periods = (params.core_period, params.dram_period, params.noc_period)
@@ -120,6 +122,9 @@ class Simulation:
             if channel.accesses:
                 self._recorder.access(c, channels.access[c, : channel.accesses])
                 channel.accesses = 0
+        if self.fabric.link_logged[0]:
+            self._recorder.link(self.fabric.link_log[: self.fabric.link_logged[0]])
+            self.fabric.link_logged[0] = 0
 
     def run(
         self, progress: Progress | None = None, *, limit_cycles: int | None = None, slice_cycles: int = 20_000
@@ -184,6 +189,8 @@ class Simulation:
         for c in range(p.pus):
             settle_core(c, core, p.core_period, die.cores)
         link = (self.end // p.link.period + 1) * p.link.period
+        if self._recorder is not None and len(self.fabric.link_log):
+            self._recorder.link(open_intervals(self.fabric, noc, link))
         settle_fabric(noc // p.noc_period, link, self.fabric)
         settle(dram, p.dram, p.dram_period, p.latency, die.channels)
         close_records(die.channels)

@@ -12,7 +12,7 @@ class Recorder(Protocol):
     """
 
     full: bool
-    """Whether receivers, buffer ports, banks and commands are wanted too, not only the units of the cores."""
+    """Whether receivers, buffer ports, banks, links and commands are wanted too, not only the units of the cores."""
 
     def core(self, pu: int, rows: Any) -> None:
         """Take intervals and events of the units of a core.
@@ -32,6 +32,15 @@ class Recorder(Protocol):
         pu : int
         rows : array of BANK_INTERVAL
             In the order of time for every bank.
+        """
+
+    def link(self, rows: Any) -> None:
+        """Take intervals of the links: those between routers by their place in the topology, then those to stacks.
+
+        Parameters
+        ----------
+        rows : array of LINK_INTERVAL
+            In the order of time for every link.
         """
 
     def access(self, pu: int, rows: Any) -> None:

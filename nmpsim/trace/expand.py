@@ -54,7 +54,7 @@ def commands(trace: Trace, start: int | None = None, end: int | None = None) -> 
     ndarray, shape (commands,)
         Fields of `COMMAND`.
     """
-    access = {name: column.astype(np.int64) for name, column in trace.columns("accesses").items()}
+    access = trace.accesses()
     is_refresh = access["command"] == REF
     parts = [
         _commands(access, np.flatnonzero((access["act"] >= 0) & ~is_refresh), ACT, "act", "columns"),

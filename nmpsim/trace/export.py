@@ -25,6 +25,9 @@ FORMATS = {
 }
 """Formats, and the name of the file if none is given."""
 
+CLOCKS = {"core": "core", "watch": "core", "bank": "dram", "port": "dram", "link": "noc", "stack_link": "stack_link"}
+"""Clock of each family of units; that of links between stacks by their kind."""
+
 
 def write_arrays(
     trace: Trace, path: Path, kinds: Iterable[str] = (), start: int | None = None, end: int | None = None
@@ -32,7 +35,8 @@ def write_arrays(
     """Write what every unit did in every cycle as NumPy arrays in one ``.npz`` file.
 
     For unit 7 they are ``reason_7`` (number of a reason), ``operator_7`` (-1 = none) and ``value_7``, an entry for
-    each cycle of its own clock; ``tick_core`` and ``tick_dram`` hold the ticks of the cycles; ``meta`` is a JSON text
+    each cycle of its own clock; ``tick_core``, ``tick_dram``, ``tick_noc`` and
+    ``tick_stack_link`` hold the ticks of the cycles; ``meta`` is a JSON text
     with the units, the names of reasons and operators, and the length of a tick.
 
     Parameters
@@ -59,7 +63,7 @@ def write_arrays(
     count = 0
     for unit in units:
         seen = expand(trace, unit, start, end)
-        clock = "core" if unit.family in {"core", "watch"} else "dram"
+        clock = CLOCKS[unit.kind if unit.kind == "stack_link" else unit.family]
         arrays[f"tick_{clock}"] = seen["tick"]
         arrays[f"reason_{unit.number}"] = seen["reason"].astype(np.uint8)
         if unit.family == "core":

@@ -1,4 +1,4 @@
-"""Instructions as intervals, from the events of the units, and which load serves which use.
+"""Instructions as intervals, from the events of the units, which load serves which use, and who waits for a message.
 
 Units are in order: the k-th instruction that a unit took is the k-th of the program for it, and so is the k-th that it
 completed.  A MAC tree has a row for every slice, since each takes and completes every PASS.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.core.state import actors_of
-from nmpsim.program.isa import ARRAY, LOAD, MOVE, STREAM, UNITS, WAITS
+from nmpsim.program.isa import ARRAY, FROM, LOAD, MOVE, SEND, STREAM, UNITS, WAITS
 from nmpsim.program.program import Program, StreamImage
 from nmpsim.spec.params import MachineParams
 
@@ -107,8 +107,47 @@ def _uses(program: Program, pu: int) -> NDArray[np.int64]:
     return np.concatenate(pairs)
 
 
+def _received(program: Program, ends: NDArray[np.int64], rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Pairs (SEND, whoever waits for its message) of rows of the table of instructions; shape (pairs, 2).
+
+    The k-th message that a semaphore counts is for the first that waits for k of them or more.  Where messages of
+    several PUs are counted by one semaphore, they are numbered in the order in which they were sent: a collective has
+    received all of its messages before one that counts by the same semaphore begins to send.
+    """
+    sent: list[NDArray[np.int64]] = []
+    waits: list[NDArray[np.int64]] = []
+    for row, stream in zip(rows, program.streams, strict=True):
+        own = np.flatnonzero((stream["op"] == SEND) & (stream["stack"] == 0) & (row >= 0))
+        sent.append(np.stack([_semaphore(stream["bank"][own], stream["signal"][own]), ends[row[own]], row[own]]))
+    for pu, (row, stream) in enumerate(zip(rows, program.streams, strict=True)):
+        for number in range(WAITS):
+            semaphore, count = stream[f"wait{number}"], stream[f"count{number}"]
+            own = np.flatnonzero((semaphore >= FROM) & (count > 0) & (row >= 0))
+            waits.append(np.stack([_semaphore(pu, semaphore[own]), count[own].astype(np.int64), row[own]]))
+    key, end, source = np.concatenate(sent, axis=1)
+    order = np.lexsort((end, key))
+    key, source = key[order], source[order]
+    first = np.concatenate([[True], key[1:] != key[:-1]])[: len(key)]
+    nth = np.arange(len(key)) - np.maximum.accumulate(np.where(first, np.arange(len(key)), 0)) + 1
+    waiting, count, target = np.concatenate(waits, axis=1)
+    order = np.lexsort((target, count, waiting))
+    waiting, count, target = waiting[order], count[order], target[order]
+    place = np.searchsorted(waiting << 32 | count, key << 32 | nth)
+    there = place < len(waiting)
+    there[there] = waiting[place[there]] == key[there]
+    return np.stack([source[there], target[place[there]]], axis=1)
+
+
+def _semaphore(pu: Any, number: NDArray[Any]) -> NDArray[np.int64]:
+    """Return one number for a semaphore of a PU."""
+    found: NDArray[np.int64] = np.int64(2**16) * pu + number.astype(np.int64)
+    return found
+
+
 def flow_table(program: Program, instructions: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
-    """Return which load serves which use: a STREAM the passes that eat its beats, a LOAD whoever waits for it.
+    """Return which instruction serves which.
+
+    A STREAM the passes that eat its beats, a LOAD whoever waits for it, a SEND whoever waits for its message.
 
     Parameters
     ----------
@@ -124,11 +163,14 @@ def flow_table(program: Program, instructions: dict[str, NDArray[Any]]) -> dict[
         units executed.
     """
     pairs = [np.zeros((0, 2), np.int64)]
+    rows = []
     for pu, stream in enumerate(program.streams):
         here = np.flatnonzero(instructions["pu"] == pu)
         row = np.full(len(stream), -1, np.int64)
         row[instructions["index"][here[::-1]]] = here[::-1]
+        rows.append(row)
         made = row[_uses(program, pu)]
         pairs.append(made[(made >= 0).all(axis=1)])
+    pairs.append(_received(program, instructions["end"], rows))
     flows = np.unique(np.concatenate(pairs), axis=0)
     return {"source": flows[:, 0], "target": flows[:, 1]}

@@ -1,5 +1,6 @@
-"""A trace for the Perfetto viewer: a group per PU, a track per unit, counters, arrows from load to use.
+"""A trace for the Perfetto viewer: a group per PU, a track per unit, counters, arrows.
 
+Arrows go from a load to its use, and from a SEND to whoever waits for the message.
 A slice of a unit is named after the operator it works on, or after the reason why it does not; what has nothing to do
 is blank.  Instructions and row accesses overlap, so they are spread over as many tracks as overlap at once.  Times are
 exact: one nanosecond of the viewer is one picosecond of the machine.
@@ -19,7 +20,7 @@ from nmpsim.trace import protobuf
 from nmpsim.trace.reader import Trace
 from nmpsim.trace.units import Unit
 
-BLANK = {"queue_empty", "finished", "idle", "no_request", "no_column"}
+BLANK = {"queue_empty", "finished", "idle", "no_request", "no_column", "no_flit"}
 """Reasons of a unit that has nothing to do: no slice."""
 
 WORK = {"busy", "active", "column"}
@@ -131,7 +132,7 @@ class _Writer:
 
     def accesses(self, unit: Unit) -> Iterator[bytes]:
         """Yield the packets of the row accesses of a bank."""
-        columns = self.trace.columns("accesses")
+        columns = self.trace.accesses()
         begins = np.where(columns["act"] >= 0, columns["act"], columns["first"])
         moved = columns["first"] + np.maximum(columns["count"] - 1, 0) * columns["step"]
         ends = np.where(columns["pre"] >= 0, columns["pre"], np.maximum(moved, begins) + self.trace.dram_period)

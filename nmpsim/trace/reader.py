@@ -15,8 +15,9 @@ from pyarrow import parquet
 
 from nmpsim.errors import Fault, NmpsimError
 from nmpsim.trace.options import TraceOptions
+from nmpsim.trace.store import REASON_BITS, TICKS, file_of
 from nmpsim.trace.units import Unit, first_reason
-from nmpsim.trace.writer import FORMAT, META, TraceWriter, file_of
+from nmpsim.trace.writer import FORMAT, META, TraceWriter
 
 INTERVAL = np.dtype(
     [("unit", "i8"), ("reason", "i8"), ("operator", "i8"), ("value", "i8"), ("start", "i8"), ("end", "i8")]
@@ -113,6 +114,12 @@ class Trace:
         table = self.table(name)
         return {column: table[column].to_numpy() for column in table.column_names}
 
+    def accesses(self) -> dict[str, NDArray[np.int64]]:
+        """Return the row accesses: ``pu`` and the fields of `nmpsim.dram.native.state.ROW_ACCESS`, a row each."""
+        found = {name: column.astype(np.int64) for name, column in self.columns("accesses").items()}
+        at = found.pop("at")
+        return found | {name: np.where(found[name] >= 0, found[name] + at, -1) for name in TICKS}
+
     @cached_property
     def recorded(self) -> tuple[Unit, ...]:
         """Units that were recorded."""
@@ -179,8 +186,8 @@ class Trace:
         parts = []
         if families & {"core", "watch"}:
             parts.append(_rows(self.columns("intervals"), wanted))
-        if "bank" in families:
-            parts.append(self._banks(wanted))
+        if families & {"bank", "link"}:
+            parts.append(self._lengths(wanted))
         if "port" in families:
             parts.append(self._ports(wanted))
         rows = np.concatenate(parts) if parts else np.zeros(0, INTERVAL)
@@ -190,14 +197,15 @@ class Trace:
         rows = rows[rows["start"] < rows["end"]]
         return rows[np.lexsort((rows["start"], rows["unit"]))]
 
-    def _banks(self, wanted: NDArray[np.bool_]) -> NDArray[np.void]:
-        """Intervals of the banks: lengths added up from the start of the window on."""
+    def _lengths(self, wanted: NDArray[np.bool_]) -> NDArray[np.void]:
+        """Intervals of banks and links: lengths added up from the start of the window on."""
         columns = self.columns("banks")
-        keep = np.flatnonzero(wanted[columns["unit"]])
-        keep = keep[np.argsort(columns["unit"][keep], kind="stable")]
+        unit = columns["key"] >> REASON_BITS
+        keep = np.flatnonzero(wanted[unit])
+        keep = keep[np.argsort(unit[keep], kind="stable")]
         rows = np.zeros(len(keep), INTERVAL)
         rows["operator"] = -1
-        rows["unit"], rows["reason"] = columns["unit"][keep], columns["reason"][keep]
+        rows["unit"], rows["reason"] = unit[keep], columns["key"][keep] & (2**REASON_BITS - 1)
         length = columns["length"][keep].astype(np.int64)
         end = np.cumsum(length)
         begins = np.flatnonzero(np.diff(rows["unit"], prepend=-1))
@@ -208,9 +216,9 @@ class Trace:
 
     def _ports(self, wanted: NDArray[np.bool_]) -> NDArray[np.void]:
         """Intervals of the data ports, from the columns that moved over them."""
-        from_access = self.columns("accesses")
-        moved = from_access["count"] > 0
-        access = {name: column[moved].astype(np.int64) for name, column in from_access.items()}
+        every = self.accesses()
+        moved = every["count"] > 0
+        access = {name: column[moved] for name, column in every.items()}
         table = np.full((self.meta["channels"], 1 + max(u.row for u in self.units)), -1, np.int64)
         for unit in self.units:
             if unit.family == "port":

@@ -91,7 +91,7 @@ def summarise(trace: Trace, bins: int = BINS) -> dict[str, Any]:
 
 def _banks(trace: Trace, units: list[dict[str, Any]]) -> dict[str, Any]:
     """Totals of every bank; empty without commands."""
-    access = trace.columns("accesses")
+    access = trace.accesses()
     if len(access["pu"]) == 0:
         return {}
     banks = 1 + max((unit.row for unit in trace.units if unit.kind == "bank"), default=0)

@@ -2,8 +2,8 @@
 
 A unit is one row: ``pu 3 bank 5``.  Its number is its place in the table.  The reasons of cores, of what is only
 watched (receivers, ports) and of banks have names of their own, so a reason is a number too: families lie one behind
-the other.
-A further family, such as links, is a further entry of `FAMILIES` and further rows of `unit_table`.
+the other.  Units of PU after PU come first, then the links: between routers, then between stacks, each with the PU
+that sends on it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from nmpsim.core.state import REASONS as CORE_REASONS
 from nmpsim.core.state import WATCH_REASONS, WATCHED, actors_of, missing_units, watched
 from nmpsim.dram.native.state import REASONS as BANK_REASONS
+from nmpsim.noc.die.state import LINK_REASONS
+from nmpsim.noc.die.topology import die_links
 from nmpsim.program.isa import ARRAY, UNIT_NAMES, UNITS
 from nmpsim.spec.params import MachineParams
 
@@ -24,6 +26,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "watch": WATCH_REASONS,
     "bank": BANK_REASONS,
     "port": PORT_REASONS,
+    "link": LINK_REASONS,
 }
 
 LETTERS: dict[str, str] = {
@@ -31,12 +34,13 @@ LETTERS: dict[str, str] = {
     "watch": "# p",
     "bank": "#APldBR tp",
     "port": "# ",
+    "link": "# cv",
 }
 """One letter per reason of a family, for the text of one line per cycle: `#` works, blank has nothing to do."""
 
 KINDS = (
-    "sequencer", "array", "vector", "move", "send", "copy", "receive", "buffer", "bank", "port", "command",
-    "instruction",
+    "sequencer", "array", "vector", "move", "send", "copy", "receive", "buffer", "bank", "port", "link",
+    "stack_link", "command", "instruction",
 )  # fmt: skip
 """Kinds of units and events that a recording can be restricted to."""
 
@@ -55,7 +59,7 @@ class Unit:
     pu : int
         Its processing unit.
     row : int
-        Row in the log of its core, or number of its bank or port.
+        Row in the log of its core, or number of its bank, port or link.
     kind : str
         One of `KINDS`.
     name : str
@@ -138,6 +142,16 @@ def _rows(params: MachineParams) -> list[tuple[int, str, str, str, int, str, int
     return [*array, *others, sequencer, *seen, *banks, *ports]
 
 
+def _links(params: MachineParams) -> list[tuple[int, int, str, str, str, int, str, int]]:
+    """(pu, row, kind, name, family, period, measure, peak) of the links, in the order of their numbers."""
+    gateways = params.stacks > 1
+    channels = die_links(params.noc)
+    period, across = params.noc_period, params.link.period
+    found = [(c.source, i, "link", f"link to {c.sink}", "link", period, "", 1) for i, c in enumerate(channels)]
+    pus = range(params.pus if gateways else 0)
+    return found + [(pu, len(channels) + pu, "stack_link", "link to other stacks", "link", across, "", 1) for pu in pus]
+
+
 def unit_table(params: MachineParams) -> tuple[Unit, ...]:
     """Return all units of a die.
 
@@ -146,4 +160,5 @@ def unit_table(params: MachineParams) -> tuple[Unit, ...]:
     params : MachineParams
     """
     rows = _rows(params)
-    return tuple(Unit(pu * len(rows) + i, pu, *row) for pu in range(params.pus) for i, row in enumerate(rows))
+    every = [(pu, *row) for pu in range(params.pus) for row in rows] + _links(params)
+    return tuple(Unit(number, *row) for number, row in enumerate(every))

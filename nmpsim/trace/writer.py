@@ -1,14 +1,16 @@
 """Takes the logs of a die while it runs and stores them, to Parquet files or in memory.
 
     core log      --> trace-intervals.parquet      unit, reason, operator, value, start, end
-    bank log      --> trace-banks.parquet          unit, reason, length
-    access log    --> trace-accesses.parquet       pu, and the fields of ROW_ACCESS
+    bank log      --> trace-banks.parquet          key (unit and reason), length; links too
+    link log      --^
+    access log    --> trace-accesses.parquet       pu, at, and the fields of ROW_ACCESS, ticks counted from `at`
     events        --> trace-instructions.parquet   at the end: taken and completed, paired
     which load serves which use --> trace-flows.parquet
     units, reasons, operators, clocks, window --> trace.json
 
 Times are ticks.  Rows come in the order in which the die gave them up: in the order of time for every unit, not for all
-together.  Intervals of a bank follow each other without a gap from the start of the window on, so a length says it all.
+together.  Intervals of a bank or link follow each other without a gap from the start of the window on, so a length says
+it all.
 Every file is written under a temporary name and renamed at the end, ``trace.json`` last.
 """
 
@@ -32,80 +34,15 @@ from nmpsim.spec.params import MachineParams
 from nmpsim.spec.standard.native import machine_protocol
 from nmpsim.trace.instructions import flow_table, instruction_table
 from nmpsim.trace.options import TraceOptions
+from nmpsim.trace.store import COLUMNS, REASON_BITS, TICKS, Table, file_of
 from nmpsim.trace.units import first_reason, reason_letters, reason_names, unit_table
 
-FORMAT = "nmpsim-trace-1"
+FORMAT = "nmpsim-trace-2"
 META = "trace.json"
 TABLES = ("intervals", "banks", "accesses", "instructions", "flows")
 
-ROWS_PER_GROUP = 2**17
-"""Rows that are written together: few enough that their memory is used again and again."""
-
-COLUMNS: dict[str, dict[str, str]] = {
-    "intervals": {"unit": "u4", "reason": "u1", "operator": "i4", "value": "i4", "start": "i8", "end": "i8"},
-    "banks": {"unit": "u4", "reason": "u1", "length": "i4"},
-    "accesses": {"pu": "u4"}
-    | {name: "i8" if name in {"act", "first", "pre"} else "i4" for name in ROW_ACCESS.dtype.names or ()},
-}
-
-
-def file_of(table: str) -> str:
-    """Name of the file of a table."""
-    return f"trace-{table}.parquet"
-
-
 FILES = (META, *map(file_of, TABLES))
 """All files of a trace."""
-
-
-class _Table:
-    """Columns that grow, and go to a Parquet file when they are many."""
-
-    def __init__(self, name: str, folder: Path | None) -> None:
-        self.types = COLUMNS[name]
-        self.parts: list[dict[str, NDArray[Any]]] = []
-        self.waiting = self.rows = 0
-        self.kept: list[Any] = []
-        self.path = folder / f"{file_of(name)}.partial" if folder is not None else None
-        self.schema = pa.schema([(n, pa.from_numpy_dtype(np.dtype(t))) for n, t in self.types.items()])
-        self.writer = None if self.path is None else _parquet_writer(self.path, self.schema)
-
-    def add(self, columns: dict[str, NDArray[Any]]) -> None:
-        self.parts.append(columns)
-        self.waiting += len(columns["pu" if "pu" in columns else "unit"])
-        if self.waiting >= ROWS_PER_GROUP:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self.parts:
-            return
-        joined = [np.concatenate([part[name] for part in self.parts]) for name in self.types]
-        table = pa.Table.from_arrays([pa.array(column) for column in joined], schema=self.schema)
-        if self.writer is None:
-            self.kept.append(table)
-        else:
-            self.writer.write_table(table)
-        self.rows += self.waiting
-        self.parts, self.waiting = [], 0
-
-    def close(self) -> Any:
-        """Write the rest; return the table if it is kept in memory."""
-        self.flush()
-        if self.writer is not None:
-            self.writer.close()
-            return None
-        return pa.concat_tables(self.kept) if self.kept else self.schema.empty_table()
-
-
-def _parquet_writer(path: Path, schema: Any) -> Any:
-    return parquet.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=False,
-        write_statistics=False,
-    )
 
 
 class TraceWriter:
@@ -131,21 +68,22 @@ class TraceWriter:
         self.full = options.full
         chosen = options.chosen(self.units)
         self._cores = _numbers(params.pus, [u for u in self.units if u.family in {"core", "watch"}])
-        self._banks = _numbers(params.pus, [u for u in self.units if u.family == "bank"])
+        banks = _numbers(params.pus, [u for u in self.units if u.family == "bank"])
+        links = np.array([u.number for u in self.units if u.family == "link"], np.int64)
+        self._bank_keys = (banks << REASON_BITS) + first_reason("bank")  # by PU and bank, of the first reason
+        self._link_keys = (links << REASON_BITS) + first_reason("link")  # by link
         self._wanted = np.array([*chosen, False])  # the last one is for what has no unit
-        self._all = all(chosen[u.number] for u in self.units if u.family in {"core", "watch", "bank"})
+        self._all = all(chosen[u.number] for u in self.units if u.family in {"bank", "link"})
         self._no_bank = not any(chosen[u.number] for u in self.units if u.family == "bank")
+        self._no_link = not any(chosen[u.number] for u in self.units if u.family == "link")
         self._commands = [options.wants("command", c) or options.wants("port", c) for c in range(params.pus)]
-        self._reason = np.array([first_reason("watch" if w else "core") for w in range(2)])
-        self._watched = np.array([u is not None and self.units[u].family == "watch" for u in self._flat_cores()])
+        watched = np.array([u >= 0 and self.units[u].family == "watch" for u in self._cores[0].tolist()])
+        self._first_reason = np.where(watched, first_reason("watch"), first_reason("core"))  # by row of the log
         self._window = _window(options, params.core_period)
-        self._tables = {name: _Table(name, folder) for name in COLUMNS}
+        self._tables = {name: Table(name, folder) for name in COLUMNS}
         self._events: list[NDArray[np.int64]] = []
         self.tables: dict[str, Any] = {}
         self.meta: dict[str, Any] = {}
-
-    def _flat_cores(self) -> list[int | None]:
-        return [int(u) if u >= 0 else None for u in self._cores[0]]
 
     def _clip(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         """Cut intervals to the window; return which are left, None for all."""
@@ -177,20 +115,22 @@ class TraceWriter:
             rows = rows[~is_event]
             reason, unit = rows["reason"], rows["unit"]
         number = self._cores[pu][unit]
-        start, end = rows["start"].copy(), rows["end"].copy()
-        keep = self._clip(start, end)
-        wanted = self._wanted[number]
+        start, end = rows["start"], rows["end"]
+        keep = None
+        if self._window is not None:
+            start, end = start.copy(), end.copy()
+            keep = self._clip(start, end)
+        wanted = self._wanted[number]  # of rows that have no unit too
         keep = wanted if keep is None else keep & wanted
-        first = self._reason[self._watched[unit].astype(np.int64)]
         columns = {
             "unit": number,
-            "reason": reason + first,
+            "reason": reason + self._first_reason[unit],
             "operator": rows["operator"],
             "value": rows["value"],
             "start": start,
             "end": end,
         }
-        self._add("intervals", columns, None if keep.all() else keep)
+        self._tables["intervals"].add(columns, None if keep.all() else keep)
 
     def bank(self, pu: int, rows: Any) -> None:
         """Store intervals of the banks of a channel.
@@ -203,17 +143,33 @@ class TraceWriter:
         if self._no_bank:
             return
         rows = np.asarray(rows)
-        number = self._banks[pu][rows["bank"]]
+        self._lengths(self._bank_keys[pu], "bank", rows)
+
+    def link(self, rows: Any) -> None:
+        """Store intervals of the links.
+
+        Parameters
+        ----------
+        rows : array of LINK_INTERVAL
+        """
+        if self._no_link:
+            return
+        rows = np.asarray(rows)
+        self._lengths(self._link_keys, "link", rows)
+
+    def _lengths(self, keys: NDArray[np.int64], name: str, rows: NDArray[np.void]) -> None:
+        """Store intervals of units whose intervals follow each other without a gap; `keys` by the field `name`."""
+        key = keys[rows[name]]
         start, end = rows["start"], rows["end"]
         keep = None
         if self._window is not None:
             start, end = start.copy(), end.copy()
             keep = self._clip(start, end)
         if not self._all:
-            wanted = self._wanted[number]
+            wanted = self._wanted[key >> REASON_BITS]
             keep = wanted if keep is None else keep & wanted
-        columns = {"unit": number, "reason": rows["reason"] + first_reason("bank"), "length": end - start}
-        self._add("banks", columns, keep)
+        key += rows["reason"]
+        self._tables["banks"].add({"key": key, "length": end - start}, keep)
 
     def access(self, pu: int, rows: Any) -> None:
         """Store row accesses of a channel.
@@ -234,14 +190,14 @@ class TraceWriter:
                 np.maximum(rows["act"], rows["pre"]), rows["first"] + np.maximum(rows["count"] - 1, 0) * rows["step"]
             )
             keep = (last >= low) & (first < high)
-        columns = {"pu": np.full(len(rows), pu), **{name: rows[name] for name in ROW_ACCESS.dtype.names or ()}}
-        self._add("accesses", columns, keep)
-
-    def _add(self, name: str, columns: dict[str, NDArray[Any]], keep: NDArray[np.bool_] | None) -> None:
-        types = COLUMNS[name]
-        if keep is not None:
-            columns = {key: column[keep] for key, column in columns.items()}
-        self._tables[name].add({key: column.astype(types[key]) for key, column in columns.items()})
+        columns = {name: rows[name] for name in ROW_ACCESS.dtype.names or ()}
+        at = columns["act"]
+        if at.min() < 0:
+            first = columns["first"]
+            at = np.where(at >= 0, at, np.where(first >= 0, first, columns["pre"]))
+        for name in TICKS:
+            columns[name] = np.where(columns[name] >= 0, columns[name] - at, -1)
+        self._tables["accesses"].add({"pu": np.full(len(rows), pu), "at": at, **columns}, keep)
 
     def close(self, until: int) -> None:
         """Store the rest, and give the files their names.
@@ -286,7 +242,12 @@ class TraceWriter:
             "until": until,
             "chip": p.name,
             "tick_ps": [p.tick_ps.numerator, p.tick_ps.denominator],
-            "periods": {"core": p.core_period, "dram": p.dram_period, "noc": p.noc_period},
+            "periods": {
+                "core": p.core_period,
+                "dram": p.dram_period,
+                "noc": p.noc_period,
+                "stack_link": p.link.period,
+            },
             "nBL": p.dram.nBL,
             "channels": p.pus,
             "command_fields": list(field_names(protocol)),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-NOTHING = [(name, "i8") for name in ("pu", "unit", "bank", "reason", "start", "end", "act", "first", "pre")]
+NOTHING = [(name, "i8") for name in ("pu", "unit", "bank", "link", "reason", "start", "end", "act", "first", "pre")]
 """Fields of an empty log."""
 
 
@@ -21,7 +21,7 @@ class Collected:
 
     def __init__(self, *, full: bool = True) -> None:
         self.full = full
-        self.rows: dict[str, list[np.ndarray]] = {"core": [], "bank": [], "access": []}
+        self.rows: dict[str, list[np.ndarray]] = {"core": [], "bank": [], "link": [], "access": []}
 
     def _keep(self, kind: str, pu: int, rows: Any) -> None:
         part = np.zeros(len(rows), [("pu", "i8"), *((name, "i8") for name in rows.dtype.names)])
@@ -35,6 +35,9 @@ class Collected:
 
     def bank(self, pu: int, rows: Any) -> None:
         self._keep("bank", pu, rows)
+
+    def link(self, rows: Any) -> None:
+        self._keep("link", 0, rows)
 
     def access(self, pu: int, rows: Any) -> None:
         self._keep("access", pu, rows)
@@ -59,6 +62,11 @@ class Collected:
         """Intervals of the banks, sorted by PU, bank and start."""
         rows = self._all("bank")
         return rows[np.lexsort((rows["start"], rows["bank"], rows["pu"]))]
+
+    def links(self) -> np.ndarray:
+        """Intervals of the links, sorted by link and start."""
+        rows = self._all("link")
+        return rows[np.lexsort((rows["start"], rows["link"]))]
 
     def accesses(self) -> np.ndarray:
         """Row accesses, sorted by PU, bank and first tick."""

@@ -61,6 +61,7 @@ def observed(simulation: Simulation) -> dict[str, Any]:
         "intervals": collected(simulation).intervals().tolist(),
         "events": collected(simulation).events().tolist(),
         "bank intervals": collected(simulation).banks().tolist(),
+        "link intervals": collected(simulation).links().tolist(),
         "unit stalls": cores.stall.tolist(),
         "bank stalls": channels.stall.tolist(),
         "bank counters": channels.counter.tolist(),

@@ -31,6 +31,10 @@ class Stepped:
         (pu, name) -> array of ports taken per core cycle.
     flits : dict
         (pu, receiver) -> array of flits taken per core cycle.
+    links : dict
+        link between routers -> array of flits that leave on it per network cycle.
+    stack_links : dict
+        PU -> array of reasons per cycle of the link.
     """
 
     def __init__(self, params: MachineParams, program: Program) -> None:
@@ -41,6 +45,8 @@ class Stepped:
         self.banks: dict[tuple[int, int], np.ndarray] = {}
         self.ports: dict[tuple[int, str], np.ndarray] = {}
         self.flits: dict[tuple[int, int], np.ndarray] = {}
+        self.links: dict[int, np.ndarray] = {}
+        self.stack_links: dict[int, np.ndarray] = {}
         self._seen: dict[str, list[np.ndarray]] = {}
         clock, running = self.die.clock[0], True
         tick = 0
@@ -52,6 +58,10 @@ class Stepped:
                 until = tick + params.dram_period
                 settle(until, params.dram, params.dram_period, params.latency, self.die.channels)
                 self._keep("stall", self.die.channels.stall)
+            if tick % params.noc_period == 0:
+                self._keep("link flits", self.simulation.fabric.routers.output_port["flits"])
+            if tick % params.link.period == 0:
+                self._keep("link reason", self.simulation.fabric.link["reason"])
             running = int(clock.status) == RUNNING
             tick = int(clock.now)
         self._tell()
@@ -88,6 +98,13 @@ class Stepped:
         work |= {SEND_0 + d: grown("sender.flits")[:, :, d] for d in range(2)} | {UNITS: grown("core.fetch")}
         if p.core.separate:
             work |= {COPY_IN + d: grown("copier.bytes")[:, :, d] for d in range(2)}
+        on_port = grown("link flits")
+        channels = self.simulation._routers.topology.channels
+        for n, channel in enumerate(channels):
+            sent = on_port[:, channel.source * self.simulation._routers.params.ports + channel.out_port]
+            self.links[n] = np.concatenate([np.zeros(p.noc.nSA + p.noc.nST, np.int64), sent])[: len(sent)]
+        for c in range(len(self.simulation.fabric.link)):
+            self.stack_links[len(channels) + c] = seen["link reason"][:, c]
         macs, flits, banks = grown("actor.macs"), grown("received.flits"), grown("stall")
         assert (banks.sum(axis=3) == 1).all()
         masks = {"buffer_read": "core.read_mask", "buffer_write": "core.write_mask"}

@@ -7,15 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nmpsim.api import prepare
 from nmpsim.dram.native.state import command_log
 from nmpsim.machine.simulate import Simulation
+from nmpsim.noc.die.state import LINK_REASONS, NO_FLIT, TRANSFER
 from nmpsim.program.isa import UNITS
+from nmpsim.spec import parse_chip
 from nmpsim.trace import Trace, TraceWriter, trace_options
 from nmpsim.trace.expand import commands, expand
 from nmpsim.trace.units import first_reason
+from nmpsim.workload import parse_config
 from tests.property.outcome import LIMIT, LOG
 from tests.property.stepped import Stepped
 from tests.property.strategies import Dice, drawn_by, random_job, random_program
+from tests.unit.report.small import chip_text, config_text
 
 
 def traced(params, program, *, plain=False, level="full", folder=None, **options):
@@ -49,6 +54,15 @@ def assert_is_plain_mode(params, program, trace: Trace) -> None:
             assert ((told > 0) == (reason[:cycles] == 0)).all()
         elif unit.kind == "receive":
             told, expected = seen["value"][:cycles], np.array(stepped.flits[unit.pu, int(unit.name[-1])])
+        elif unit.family == "link":
+            if unit.kind == "link":
+                told, expected = reason == TRANSFER, stepped.links[unit.row] == 1
+                assert set(reason.tolist()) <= {TRANSFER, NO_FLIT}
+            else:
+                told, expected = reason, stepped.stack_links[unit.row]
+            cut = min(len(told), len(expected))
+            assert max(len(told), len(expected)) - cut <= params.core_period
+            told, expected = told[:cut], expected[:cut]
         else:
             continue
         wrong = np.flatnonzero((told != expected).reshape(len(told), -1).any(axis=1))
@@ -89,6 +103,7 @@ def assert_totals_are_the_counters(simulation: Simulation, trace: Trace) -> None
     log = commands(trace)
     expected = command_log(die.channels, trace.until)
     assert log.tolist() == expected.tolist()
+    _assert_links_are_the_counters(simulation, trace, rows, kind)
     port = (kind == "port") & (rows["value"] == 1)
     busy = int(length[port].sum())
     assert busy <= (counts["RD"] + counts["WR"]) * params.dram.nBL * params.dram_period
@@ -98,6 +113,27 @@ def assert_totals_are_the_counters(simulation: Simulation, trace: Trace) -> None
     past = die.channels.stall.sum() - bank.sum()  # cycles between the end of the trace and the close of the accounts
     assert 0 <= past <= die.channels.stall.shape[0] * die.channels.stall.shape[1] * params.core_period
     assert (bank <= die.channels.stall).all()
+
+
+def _assert_links_are_the_counters(simulation: Simulation, trace: Trace, rows: np.ndarray, kind: np.ndarray) -> None:
+    """Busy cycles of a link between routers are its flits, reasons of one between stacks its account."""
+    params, network = simulation.params, simulation.network()
+    reason, length = rows["reason"] - first_reason("link"), rows["end"] - rows["start"]
+    for unit in trace.recorded:
+        if unit.family == "link":
+            own = rows["unit"] == unit.number
+            spent = [int(length[own & (reason == r)].sum()) // unit.period for r in range(len(LINK_REASONS))]
+            if unit.kind == "link":
+                assert unit.pu == network["links"][unit.row]["from"]
+                assert unit.name == f"link to {network['links'][unit.row]['to']}"
+                assert spent[TRANSFER] == network["links"][unit.row]["flits"]
+                assert spent[TRANSFER] + spent[NO_FLIT] == int(length[own].sum()) // unit.period
+            else:
+                account = simulation.fabric.link_stall[unit.pu] // unit.period
+                past = account.sum() - sum(spent)  # between the end of the trace and the close of the accounts
+                assert 0 <= past * unit.period <= params.core_period + unit.period
+                assert (account >= spent).all()
+    assert (kind == "link").any() == bool(network["links"])
 
 
 @pytest.mark.parametrize("separate", [False, True])
@@ -170,3 +206,16 @@ def test_the_rows_of_the_log_lie_behind_the_units():
     params, program, _ = random_program(Dice(0))
     _, trace = traced(params, program)
     assert min(unit.row for unit in trace.units if unit.family == "watch") >= UNITS
+
+
+def test_links_between_stacks_are_plain_mode_cycle_by_cycle():
+    model = parse_config(config_text().encode(), "tiny", "config.json", "a test")
+    job = prepare(model, parse_chip(chip_text(), "small.toml"), batch=2, context=16, layers=1, stacks=2)
+    simulation, trace = traced(job.params, job.program)
+    assert any(unit.kind == "stack_link" for unit in trace.recorded)
+    across = trace.intervals([unit for unit in trace.recorded if unit.kind == "stack_link"])
+    assert {trace.reasons[r] for r in across["reason"].tolist()} >= {"transfer", "no_flit"}
+    assert_totals_are_the_counters(simulation, trace)
+    assert_is_plain_mode(job.params, job.program, trace)
+    plain = traced(job.params, job.program, plain=True)[1]
+    assert trace.intervals().tolist() == plain.intervals().tolist()

@@ -16,6 +16,7 @@ and credits of its own, held from head to tail.  Queue k waits for queue k - 1 o
 
 from nmpsim.kernel import NEVER, inlined
 from nmpsim.link.network_port import blank_flit, copy_flit, flit_at, flit_space_at, head_flit, take_flit, write_flit
+from nmpsim.noc.die.record import record_link
 from nmpsim.noc.die.state import FREE, FROM_DIE, FROM_STACK, NO_CREDIT, NO_FLIT, TRANSFER, VC_BUSY
 
 
@@ -103,6 +104,7 @@ def visit_link(c, now, noc, link, noc_period, ports, fabric):
     reason, look = try_link(c, now, noc, link, noc_period, ports, fabric)
     record = fabric.link[c]
     if reason != record.reason:
+        record_link(fabric, len(fabric.link_note) + c, record.reason, record.since, now)
         fabric.link_stall[c, record.reason] += now - record.since
         record.since = now
         record.reason = reason

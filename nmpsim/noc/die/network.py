@@ -3,6 +3,7 @@
 from nmpsim.kernel import NEVER, inlined, kernel
 from nmpsim.noc.die.endpoint import step_terminal, take_arrivals
 from nmpsim.noc.die.gateway import visit_link
+from nmpsim.noc.die.record import observe_links
 from nmpsim.noc.router.members import finish_branches
 from nmpsim.noc.router.network import next_event, step_router
 
@@ -78,6 +79,7 @@ def step_network(now, plain, order, noc, link, stacks, periods, ports, fabric):
     busy = step_routers(cycle, order, fabric)
     if fabric.params.multicast_vcs > 0 and finish_branches(cycle, fabric.params, fabric.routers) > 0:
         busy = True
+    observe_links(now, noc, period, fabric)
     fabric.routers.totals[0].now = cycle + 1
     if busy:
         ports.wake[noc.nodes] = now + period

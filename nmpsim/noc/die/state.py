@@ -76,6 +76,22 @@ LINK = Record(
     ("since", "tick", "start of the interval not yet accounted"),
 )
 
+LINK_NOTE = Record(
+    "LINK_NOTE",
+    ("port", "", "output port whose flits go over the link"),
+    ("counted", "flit", "of its flits: those that are recorded"),
+    ("since", "tick", "start of the busy interval not yet in the log"),
+    ("until", "tick", "its end, so far"),
+)
+
+LINK_INTERVAL = Record(
+    "LINK_INTERVAL",
+    ("link", "", "a link between routers by its place in the topology; behind them those between stacks, by node"),
+    ("reason", "", "of LINK_REASONS"),
+    ("start", "tick", ""),
+    ("end", "tick", "first one that is not in it"),
+)
+
 HOLDER = Record(
     "HOLDER",
     ("owner", "", "FREE, FROM_DIE or FROM_STACK: who holds the channel from head to tail"),
@@ -110,6 +126,9 @@ class Fabric(NamedTuple):
     link: Any  # LINK [node]
     link_wake: NDArray[np.int64]  # [node]: ticks
     link_stall: NDArray[np.int64]  # [node, reason]: ticks
+    link_note: Any  # LINK_NOTE [link between routers]
+    link_log: Any  # LINK_INTERVAL [row]; no rows: nothing is recorded
+    link_logged: NDArray[np.int64]  # [1]: rows in use
 
 
 def make_ports(noc: NocParams) -> NocState:
@@ -167,7 +186,7 @@ def build_routers(noc: NocParams, *, gateways: bool) -> RouterFabric:
     return build_network(topology, settings_of(noc), trees=die_trees(noc, topology))
 
 
-def build_fabric(noc: NocParams, link: LinkParams, stacks: int) -> Fabric:
+def build_fabric(noc: NocParams, link: LinkParams, stacks: int, *, intervals: int = 0) -> Fabric:
     """Return the network of a die, empty, at tick 0.
 
     Parameters
@@ -177,6 +196,8 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int) -> Fabric:
         Link of every node to the neighbour stacks; used if there are any.
     stacks : int
         Stacks in the ring of stacks, this one included.
+    intervals : int
+        Intervals of all links to keep until they are drained; 0 = none are recorded.
 
     Raises
     ------
@@ -211,7 +232,11 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int) -> Fabric:
         link=LINK.zeros(gates),
         link_wake=np.zeros(gates, np.int64),
         link_stall=np.zeros((gates, len(LINK_REASONS)), np.int64),
+        link_note=LINK_NOTE.zeros(len(routers.topology.channels)),
+        link_log=LINK_INTERVAL.zeros(intervals),
+        link_logged=np.zeros(1, np.int64),
     )
+    fabric.link_note.port = [c.source * params.ports + c.out_port for c in routers.topology.channels]
     fabric.room[GATEWAY * noc.nodes :] = places
     if noc.multicast_lanes:
         for t in range(CORE_PORTS * noc.nodes):

@@ -75,6 +75,27 @@ def die_trees(noc: NocParams, topology: Topology) -> TreeSet | None:
     )
 
 
+def die_links(noc: NocParams) -> tuple[Channel, ...]:
+    """Return the links between the routers of a die, in the order in which they are numbered.
+
+    Parameters
+    ----------
+    noc : NocParams
+    """
+    k, n = noc.radix, noc.dims
+    if noc.kind == CROSSBAR or k == 1:
+        return ()
+    found = []
+    for r in range(noc.nodes):
+        for d in range(n):
+            digit = r // k**d % k
+            for out_port, step in ((2 * d, 1), (2 * d + 1, -1)):
+                if noc.kind != MESH or 0 <= digit + step < k:
+                    sink = r + ((digit + step) % k - digit) * k**d
+                    found.append(Channel(r, out_port, sink, out_port ^ 1, noc.nLINK))
+    return tuple(found)
+
+
 def _out(noc: NocParams, port: int, out_port: int) -> Option:
     """Return the way from the last router to a terminal.
 
@@ -121,20 +142,12 @@ def _grid(noc: NocParams, *, gateways: bool) -> Topology:
             for came_by in range(2 * n + 1):
                 for held in range(classes):
                     table.set((r, came_by, t, held), _next(noc, r, t, came_by, held))
-    channels = []
-    for r in range(nodes if k > 1 else 0):
-        for d in range(n):
-            digit = r // k**d % k
-            for out_port, step in ((2 * d, 1), (2 * d + 1, -1)):
-                if wraps or 0 <= digit + step < k:
-                    sink = r + ((digit + step) % k - digit) * k**d
-                    channels.append(Channel(r, out_port, sink, out_port ^ 1, noc.nLINK))
     shape = "x".join([str(k)] * n)
     return Topology(
         name=f"mesh {shape}" if not wraps else f"ring {k}" if n == 1 else f"torus {shape}",
         in_ports=(ports,) * nodes,
         out_ports=(ports,) * nodes,
-        channels=tuple(channels),
+        channels=die_links(noc),
         terminals=tuple(
             Terminal(t % nodes, 2 * n + t // nodes, 2 * n + t // nodes, noc.nPORT) for t in range(locals_ * nodes)
         ),

@@ -81,15 +81,32 @@ function unitShare(kind, pu) {
   if (!stall) return null;
   return (stall.busy || stall.transfer || 0) / sum(stall);
 }
+function linkShares() { // links between PUs and how busy they are: of the trace, else of the run
+  const told = T ? T.units.filter((u) => u.kind === "link") : [];
+  if (told.length) return told.map((u) => ({ from: u.pu, to: +u.name.split(" ").pop(), share: u.share }));
+  const found = T && R.network ? R.network.links : [];
+  const cycles = sum(R.stalls.link || {}) / Math.max(1, found.length);
+  return found.map((l) => ({ from: l.from, to: l.to, share: cycles ? l.flits / cycles : 0 }));
+}
 function floorplan() {
   const pus = T ? 1 + Math.max(...T.units.map((u) => u.pu)) : 1;
-  const across = Math.ceil(Math.sqrt(pus)), down = Math.ceil(pus / across), w = 190, h = 132, gap = 10;
+  const across = Math.ceil(Math.sqrt(pus)), down = Math.ceil(pus / across), w = 190, h = 132;
+  const wires = linkShares(), gap = wires.length ? 34 : 10, ring = wires.every((l) => [1, pus - 1].includes((l.to - l.from + pus) % pus));
+  const corner = (pu) => { // a ring is laid out as a snake, so that neighbours lie side by side
+    const row = Math.floor(pu / across), place = ring && row % 2 ? across - 1 - pu % across : pu % across;
+    return [place * (w + gap), row * (h + gap)];
+  };
   const page = svg("svg", { viewBox: `0 0 ${across * (w + gap)} ${down * (h + gap)}`, width: across * (w + gap), role: "img",
     "aria-label": "Floor plan" });
   const kind = R.stalls.copy_in ? "copy_in" : null;
+  for (const l of wires) { // from centre to centre, each direction on its own side; seen between the PUs
+    const [[ax, ay], [bx, by]] = [corner(l.from), corner(l.to)], length = Math.hypot(bx - ax, by - ay) || 1;
+    const sx = -7 * (by - ay) / length, sy = 7 * (bx - ax) / length;
+    page.append(svg("line", { x1: ax + w / 2 + sx, y1: ay + h / 2 + sy, x2: bx + w / 2 + sx, y2: by + h / 2 + sy, stroke: heat(l.share),
+      "stroke-width": 10, class: "wire", "data-from": l.from, "data-to": l.to, "data-tip": `link from pu ${l.from} to pu ${l.to}\n${pct(l.share)} busy` }));
+  }
   for (let pu = 0; pu < pus; pu++) {
-    const row = Math.floor(pu / across), place = row % 2 ? across - 1 - pu % across : pu % across;
-    const x = place * (w + gap), y = row * (h + gap);
+    const [x, y] = corner(pu);
     const block = (name, part, bx, by, bw, bh) => {
       const share = part.endsWith("send") ? ((a) => a.length ? a.reduce((p, q) => p + q, 0) / a.length : null)(
         ["send_cw", "send_ccw", "send_0", "send_1", "send"].map((k) => k === "send" ? (T ? unitShare("send", pu) : null)
@@ -102,7 +119,7 @@ function floorplan() {
       t.textContent = name + (share === null ? "" : " " + (100 * share).toFixed(0) + "%");
       page.append(t);
     };
-    page.append(svg("rect", { x, y, width: w, height: h, rx: 5, fill: "none", stroke: css("--soft") }));
+    page.append(svg("rect", { x, y, width: w, height: h, rx: 5, fill: css("--paper"), stroke: css("--soft") }));
     block(T ? `banks (pu ${pu})` : "banks (every PU)", "bank", 4, 4, w - 8, 22);
     block("array", "array", 4, 29, 112, 60);
     block("vector", "vector", 120, 29, w - 124, 28);

@@ -132,6 +132,19 @@ def test_hovering_tells_what_is_there(browser):
     assert found[1].startswith(found[0])
 
 
+def test_the_floor_plan_shows_every_link_and_how_busy_it_is(browser, result):
+    flits = {(link["from"], link["to"]): link["flits"] for link in result["network"]["links"]}
+    cycles = sum(result["stalls"]["link"].values()) / len(flits)
+    shown = {}
+    for wire in browser.find_elements(By.CSS_SELECTOR, "#floorplan line.wire"):
+        told = wire.get_attribute("data-tip").split("\n")[1]
+        shown[int(wire.get_attribute("data-from")), int(wire.get_attribute("data-to"))] = float(told.split()[0])
+    assert shown.keys() == flits.keys()
+    assert max(flits.values()) > 0
+    for link, share in shown.items():
+        assert share == pytest.approx(100 * flits[link] / cycles, abs=0.1)
+
+
 def test_both_themes_and_sorting_work(browser):
     def paper():
         return script(browser, "getComputedStyle(document.body).backgroundColor")

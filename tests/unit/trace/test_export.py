@@ -14,6 +14,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import TrackEvent
 from nmpsim.api import run_job
 from nmpsim.dram.check.native import check_native
 from nmpsim.errors import NmpsimError
+from nmpsim.program.isa import SEND
 from nmpsim.trace import Trace, trace_options
 from nmpsim.trace.expand import commands, expand
 from nmpsim.trace.export import write_arrays, write_command_trace
@@ -76,6 +77,8 @@ def test_arrows_go_from_the_load_to_its_use():
     ops = trace().meta["ops"]
     for source, target in zip(flows["source"].tolist(), flows["target"].tolist(), strict=True):
         load, use = (ops[str(int(made["op"][row]))] for row in (source, target))
+        if load == "send":
+            continue
         assert load in {"stream", "load"}
         assert load == "load" or use == "pass"
         assert made["pu"][source] == made["pu"][target]
@@ -84,6 +87,24 @@ def test_arrows_go_from_the_load_to_its_use():
     passes = sum(ops[str(op)] == "pass" for op in made["op"].tolist())
     streamed = sum(ops[str(int(op))] == "stream" for op in made["op"][flows["source"]].tolist())
     assert streamed == passes > 0
+
+
+def test_arrows_go_from_a_message_to_who_waits_for_it():
+    """Every SEND serves one instruction of its destination, which is taken when the message has come, not before."""
+    made, flows = trace().columns("instructions"), trace().columns("flows")
+    program = small_job().program
+    sends = np.flatnonzero(made["op"] == SEND)
+    assert sorted(row for row in flows["source"].tolist() if made["op"][row] == SEND) == sends.tolist()
+    seen = set()
+    for source, target in zip(flows["source"].tolist(), flows["target"].tolist(), strict=True):
+        if made["op"][source] == SEND:
+            message = program.streams[made["pu"][source]][made["index"][source]]
+            waiter = program.streams[made["pu"][target]][made["index"][target]]
+            assert made["pu"][target] == message["bank"]
+            assert int(message["signal"]) in {int(waiter[f"wait{n}"]) for n in range(4)}
+            assert made["end"][source] < made["start"][target]
+            seen.add((made["pu"][source], made["pu"][target]))
+    assert seen == {(0, 1), (1, 0)}
 
 
 def test_no_two_slices_of_a_lane_overlap():
