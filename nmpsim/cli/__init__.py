@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from nmpsim import __version__
+from nmpsim.cli.ablate import ablate
 from nmpsim.cli.claims import claims
 from nmpsim.cli.conformance import conformance
 from nmpsim.cli.core import core
@@ -48,6 +49,7 @@ app.command("report")(report)
 app.command("diff")(diff)
 app.command("validate")(validate)
 app.command("sweep")(sweep)
+app.command("ablate")(ablate)
 
 
 def _version(asked: bool) -> None:

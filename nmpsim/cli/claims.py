@@ -95,7 +95,7 @@ def run(
         count = None if workers is None else numbers.read("--workers", workers, 1, None, "give a number of processes")
         numbers.refuse()
         chosen = found(Path(validation) if validation else VALIDATION, tuple(names or ()))
-        with _bar() as advance:
+        with study_bar() as advance:
             results = run_claims(chosen, Path(cache), workers=count, progress=advance)
         for claim in chosen:
             finding = results[claim.name]
@@ -103,7 +103,7 @@ def run(
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def study_bar() -> Iterator[Progress]:
     """Show a bar of the runs on stderr."""
     import tqdm
 

@@ -23,6 +23,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from nmpsim.errors import Fault, NmpsimError
 from nmpsim.report.result import FORMAT
@@ -39,17 +40,38 @@ TRACE = (
 FILES = (RESULT, REPORT, OPERATORS, PAGE, *TRACE)
 """Files of a result; the page and the trace only if asked for."""
 
+
+class Kind(NamedTuple):
+    """What a folder of results holds.
+
+    Parameters
+    ----------
+    files : tuple of str
+        All that may be in it; ``result.json`` among them.
+    format : str
+        What its ``result.json`` says of itself.
+    """
+
+    files: tuple[str, ...]
+    format: str
+
+
+RUN = Kind(FILES, FORMAT)
+"""The folder of a run."""
+
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
 
-def check_target(target: Path) -> None:
+def check_target(target: Path, kind: Kind = RUN) -> None:
     """Make sure that a folder may be written as a result; changes nothing.
 
     Parameters
     ----------
     target : Path
         Not there, an empty folder, or the folder of a former result.
+    kind : Kind
+        What is to be written.
 
     Raises
     ------
@@ -68,20 +90,20 @@ def check_target(target: Path) -> None:
         found = sorted(path.name for path in target.iterdir())
     except (OSError, ValueError) as error:
         raise _refused(target, _why(error), allowed, todo) from error
-    foreign = [name for name in found if name not in FILES]
+    foreign = [name for name in found if name not in kind.files]
     if foreign:
         listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise _refused(target, f"a folder that holds files of others: {listed}", allowed, todo)
-    if found and not _is_result(target / RESULT):
+    if found and not _is_result(target / RESULT, kind):
         raise _refused(target, f"a folder without a {RESULT} of nmpsim", allowed, todo)
 
 
-def _is_result(path: Path) -> bool:
+def _is_result(path: Path, kind: Kind) -> bool:
     try:
         result = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(result, dict) and result.get("format") == FORMAT
+    return isinstance(result, dict) and result.get("format") == kind.format
 
 
 def _why(error: OSError | ValueError) -> str:
@@ -93,13 +115,15 @@ def _refused(target: Path, got: str, allowed: str, todo: str) -> NmpsimError:
 
 
 @contextlib.contextmanager
-def result_folder(target: Path) -> Iterator[Path]:
+def result_folder(target: Path, kind: Kind = RUN) -> Iterator[Path]:
     """Give a temporary folder to write a result into; it becomes `target` if the block ends without an exception.
 
     Parameters
     ----------
     target : Path
         Folder of the result; a former result in it is replaced.
+    kind : Kind
+        What is written.
 
     Yields
     ------
@@ -113,7 +137,7 @@ def result_folder(target: Path) -> Iterator[Path]:
     """
     try:
         final = Path(os.path.realpath(target))
-        check_target(final)
+        check_target(final, kind)
         final.parent.mkdir(parents=True, exist_ok=True)
         with _locked(final.parent):
             _recover(final)
@@ -126,7 +150,7 @@ def result_folder(target: Path) -> Iterator[Path]:
     try:
         yield staging
         with _locked(final.parent):
-            check_target(final)
+            check_target(final, kind)
             _publish(staging, final)
     except OSError as error:
         raise _unwritable(target, error) from error

@@ -2,6 +2,7 @@
 
 point.py        a point: the name of a function and its settings
 tasks.py        functions of points: a decode step, a product on one core
+estimates.py    the same for a decode step by closed forms
 fingerprint.py  the key of a point: what its result hangs on
 folder.py       finished points, a file each
 work.py         what a worker does with a point

@@ -21,8 +21,8 @@ from nmpsim.workload import load_model
 ROOT = Path(__file__).parents[1]
 
 OUTSIDE = (
-    "claims", "cli", "conformance", "explore/front.py", "explore/outcome.py", "explore/run.py", "report", "spec/chips",
-    "study/__init__.py", "study/fingerprint.py", "study/folder.py", "study/runner.py", "study/table.py",
+    "ablation", "claims", "cli", "conformance", "explore/front.py", "explore/outcome.py", "explore/run.py", "report",
+    "spec/chips", "study/__init__.py", "study/fingerprint.py", "study/folder.py", "study/runner.py", "study/table.py",
     "study/watch.py", "study/work.py", "validate/figure.py", "validate/outcome.py", "validate/page.py",
     "validate/reference.py", "validate/score.py", "validate/suite.py", "validate/suites",
 )  # fmt: skip

@@ -52,6 +52,21 @@ def _checked(settings: Mapping[str, Any], known: tuple[str, ...], needed: tuple[
         raise SpecError("a point has wrong settings", faults)
 
 
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that are not those of a step.
+
+    Parameters
+    ----------
+    settings : mapping
+
+    Raises
+    ------
+    SpecError
+        With every fault.
+    """
+    _checked(settings, STEP_SETTINGS, ("model", "chip"))
+
+
 def job_of(settings: Mapping[str, Any]) -> Job:
     """Return the prepared decode step of a point.
 
@@ -65,7 +80,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     NmpsimError
         If the step is refused.
     """
-    _checked(settings, STEP_SETTINGS, ("model", "chip"))
+    check_settings(settings)
     taken = {name: settings[name] for name in settings if name not in {"chip", "overrides", "modes", "attention_modes"}}
     gemm, attending = (tuple(settings.get(name) or ()) for name in ("modes", "attention_modes"))
     return prepare(

@@ -1,0 +1,67 @@
+"""The analytical mode as a task of points: settings and figures as those of `nmpsim.study.tasks.step`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+
+from nmpsim.cost.area import die_area
+from nmpsim.cost.tables import tables
+from nmpsim.schedule.modes import Modes
+from nmpsim.schedule.step import plan_step
+from nmpsim.study.tasks import check_settings, chip_of
+
+ESTIMATE = "nmpsim.study.estimates:estimated"
+
+MODULE = "nmpsim.estimate"
+"""The analytical mode."""
+
+
+def estimated(settings: dict[str, Any]) -> dict[str, Any]:
+    """Predict one decode step by closed forms, with the calibration that ships for its chip, if any does.
+
+    Parameters
+    ----------
+    settings : dict
+        As of `nmpsim.study.tasks.step`.
+
+    Returns
+    -------
+    dict
+        As `nmpsim.study.tasks.step`, but ``array_cycles``; ``energy_J`` has what the mode predicts.  Also ``low``
+        and ``high`` (cycles; 90 %), ``calibrated``, and ``outside``: variables outside the domain of the calibration.
+
+    Raises
+    ------
+    NmpsimError
+        If the step is refused.
+    """
+    mode = import_module(MODULE)
+    check_settings(settings)
+    taken = {name: settings[name] for name in settings if name not in {"chip", "overrides", "modes", "attention_modes"}}
+    gemm, attending = (tuple(settings.get(name) or ()) for name in ("modes", "attention_modes"))
+    modes = Modes(gemm, attending) if gemm or attending else None
+    plan = plan_step(chip=chip_of(settings), modes=modes, **taken)
+    kind = "mac_tree" if plan.chip.core.mac_tree is not None else "systolic"
+    shipped = mode.shipped_for(plan.params.name, kind) is not None
+    found = mode.estimate_plan(plan, calibration="shipped" if shipped else "none")
+    area = die_area(plan.params, tables())
+    return {
+        "cycles": found.cycles,
+        "low": found.low,
+        "high": found.high,
+        "seconds": found.seconds,
+        "clock_GHz": found.clock_GHz,
+        "bounds": found.bounds,
+        "peaks": found.peaks,
+        "energy_J": found.energy_J,
+        "counts": found.counts,
+        "array_cycles": {},
+        "operators": [asdict(operator) for operator in found.operators],
+        "area_mm2": {"logic": area.mm2, "compute": area.compute_mm2},
+        "static_W": area.static_watts,
+        "calibrated": found.calibrated,
+        "outside": [asdict(one) for one in found.outside],
+        "chip_sha256": plan.chip.sha256,
+    }
