@@ -261,6 +261,7 @@ class Attention(Tasks):
                     if self.code:
                         sources, stands = self._narrow_sources(task.slot), self._quantise(pu, task, ready[pu])
                     self.append(layer, task, places, sources, stands)
+            self.over: list[Event | None] = []
             for first in range(0, len(tasks), self.plan.together):
                 self._batch_of_tasks(
                     pu, tasks[first : first + self.plan.together], places, operators, ready[pu], arrived, last
@@ -299,7 +300,9 @@ class Attention(Tasks):
         """Scores of all tasks of a batch, then their values; heads of a task in turns."""
         out, model, rows = self.out, self.model, self.rows
         softmax: list[Event] = []
-        free: list[list[Event | None]] = [[last[pu]], [last[pu]]]
+        before = [last[pu], *self.over]  # results of the batch before may still be on their way
+        self.over = []
+        free: list[list[Event | None]] = [before, before]
         out.operator = operators["score"]
         q = self.q + tasks[0].slot * self.group * self.row
         queries = out.bring(pu, q, self.row, len(tasks) * self.group, model.key_dim * 2, ready)
@@ -327,7 +330,7 @@ class Attention(Tasks):
                     V_SOFTMAX,
                     rows,
                     task.tokens,
-                    [scored, last[pu]],
+                    [scored, *before],
                     a=self.scores[i % 2],
                     a_ld=self.score_ld,
                     out=self.probs[i],
@@ -355,6 +358,7 @@ class Attention(Tasks):
                 form=coding(places[self.number[task], "v"][1], self.step),
             )
             last[pu], free[i % 2] = self._finish(pu, i, task, turn, valued, arrived)
+            self.over += free[i % 2]
 
     def result(self, owner: Task, turn: int = 0) -> int:
         """Address of the result of a task that owns its sequence, or of a turn of its heads."""

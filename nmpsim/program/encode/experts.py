@@ -7,11 +7,13 @@ activations, sends its partial logits to all others, and routes on its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nmpsim.program.encode.collective import Region, to_all
 from nmpsim.program.encode.emitter import Event, fp32_bits
 from nmpsim.program.encode.gemm import Chunk, Gemm, Segments, reduce_chunk
 from nmpsim.program.encode.layout import Ready
-from nmpsim.program.encode.spread import Sliced
+from nmpsim.program.encode.spread import WORD, Sliced
 from nmpsim.program.encode.vectors import StepVectors
 from nmpsim.program.isa import (
     F_A_FP32,
@@ -27,6 +29,7 @@ from nmpsim.program.isa import (
     V_ROUTE,
     V_SIGMOID,
 )
+from nmpsim.program.schedule import OVER_N
 from nmpsim.workload import SIGMOID, OperatorKind
 
 
@@ -129,8 +132,11 @@ class Experts:
         both = {"a": self.scores, "a_ld": ld, "c": self.ranked, "c_ld": ld}
         return out.vector(pu, V_PICK, m, experts, [limited], table=table, flags=flags, **both, **result)
 
-    def _shared(self, layer: int, normed: Sliced) -> Ready:
-        """Emit the expert that every token goes to; its result begins the sum."""
+    def _shared(self, layer: int, normed: Sliced) -> tuple[Ready, Ready]:
+        """Emit the expert that every token goes to; its result begins the sum.
+
+        Returns when the result stands, and when the activations stand whole on every PU: empty if they need not.
+        """
         step = self.step
         name, tensor = f"layer{layer}.shared.", f"layers.{layer}.shared."
         step.h = step.h_spaces[1]  # the first routed expert takes the other
@@ -146,6 +152,7 @@ class Experts:
             step.swiglu(activation, step.m, step.nothing()),
             paired=True,
         )
+        whole = step.spread.whole
         index = step.index[name + "down"]
 
         def keep(pu: int, chunk: Chunk) -> Event:
@@ -157,7 +164,7 @@ class Experts:
         h = step.sliced_ffn([[a] for a in activated], columns)
         segments = step.segments(OperatorKind.DOWN)
         results = step.spread.run(index, step.schedule.gemm[index], tensor + "down", step.m, h, segments, keep)
-        return [[r] for r in results]
+        return self._over(results), whole
 
     def encode_layer(self, layer: int, normed: Sliced, residual: int) -> Ready:
         """Emit a MoE layer behind its norm; the residual stream stands at ``x`` afterwards.
@@ -174,14 +181,14 @@ class Experts:
         normed, weights, chosen = self._route(layer, normed)
         done: Ready = step.nothing() if step.stacks is None else [list(events) for events in step.stacks.free]
         started: set[int] = set()
+        gathered: Ready = []
         if step.model.gating.shared_ffn:
-            done = self._shared(layer, normed)
+            done, gathered = self._shared(layer, normed)
             started.update(range(m))
-        gathered: Ready | None = None
         experts = [o for o in step.graph.of_layer(layer) if o.kind is OperatorKind.GATHER]
         for number, gather in enumerate(experts):
             step.h = step.h_spaces[number % 2]  # the one before may still be read by a slower PU
-            if gathered is None:
+            if not gathered:
                 gathered = step.gather(normed, step.index[gather.name])
             out.operator = step.index[gather.name]
             copied: Ready = []
@@ -203,9 +210,10 @@ class Experts:
             results = self._expert(layer, gather.expert, gather.m, copied, done)
             out.operator = step.index[f"layer{layer}.expert{gather.expert}.combine"]
             for pu, (_, columns) in enumerate(step.hidden):
+                if columns == 0:
+                    done[pu] = results[pu]
+                    continue
                 for i, token in enumerate(gather.tokens):
-                    if columns == 0:
-                        continue
                     choice = chosen[token].index(gather.expert)
                     first = token not in started
                     done[pu] = [
@@ -289,7 +297,33 @@ class Experts:
             )
 
         h = step.sliced_ffn([[a] for a in activated], step.model.ffn)
+        if step.schedule.gemm[step.index[name + "gate_up"]].over == OVER_N:  # over K all PUs have given partial sums
+            h = self._telling(h, before)
         results = step.spread.run(
             index, step.schedule.gemm[index], tensor + "down", m, h, step.segments(OperatorKind.DOWN), keep
         )
-        return [[r] for r in results]
+        return self._over(results)
+
+    def _over(self, results: list[Event | None]) -> Ready:
+        """When every PU has its part of an expert's result; one without a part: when it has passed on all inputs."""
+        step = self.step
+        return [
+            [step.join(pu, step.spread.sent[pu], step.joined) if result is None else result]
+            for pu, result in enumerate(results)
+        ]
+
+    def _telling(self, h: Sliced, before: Ready) -> Sliced:
+        """Return activations of an expert whose gather also tells that every PU is over with the expert before.
+
+        A PU with columns of its own says so by them.  One without would say nothing: the others might begin the next
+        expert while it still reads the space that this one is to be written to.
+        """
+        step = self.step
+        if h.packed or all(number for _, number in h.shares):
+            return h
+        words = step.h + step.h_bytes
+        ready: Ready = [list(own) for own in h.ready]
+        for pu, (_, number) in enumerate(h.shares):
+            if not number:
+                ready[pu] = [step.join(pu, before[pu], words + pu * WORD)]
+        return replace(h, ready=ready, words=words)

@@ -61,8 +61,7 @@ class LatentAttention:
             heads = self._expanded(layer, ready, turned)
             waits = [[*events, join] for events, join in zip(heads, joined, strict=True)]
             regions, out = step.attention.encode_layer(layer, numbers, waits)
-            whole = [(0, width if p == 0 else 0) for p in range(step.pus)]
-            return Sliced(step.attention_out, width * 2, whole, out, regions)
+            return Sliced(step.attention_out, width * 2, step.attention_shares(width), out, regions)
         heads = self._absorbed(layer, ready, turned)
         waits = [[*events, join] for events, join in zip(heads, joined, strict=True)]
         _, out = step.attention.encode_layer(layer, numbers, waits)

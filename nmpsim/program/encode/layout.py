@@ -18,10 +18,10 @@ from nmpsim.program.encode.gemm import (
 )
 from nmpsim.program.encode.memory import Banks, Buffer
 from nmpsim.program.encode.passes import PassEmitter
-from nmpsim.program.encode.spread import Reduction, Sliced, Spread, reduction_bytes
+from nmpsim.program.encode.spread import WORD, Reduction, Sliced, Spread, reduction_bytes
 from nmpsim.program.encode.stacks import StackCollectives
 from nmpsim.program.isa import V_SWIGLU
-from nmpsim.program.schedule import OVER_K, Schedule
+from nmpsim.program.schedule import OVER_K, OVER_N, Schedule
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ABSORBED, ALL_HEADS, LAYER_NORM, PER_HEAD, Latent, OperatorKind
 
@@ -89,7 +89,7 @@ class StepLayout:
             paired = operator.kind is OperatorKind.GATE_UP
             sizes.add(partial_bytes(params.core, plan.shape, operator.m, paired=paired))
         self.partial = PartialSpace((take("partial sums 0", max(sizes)), take("partial sums 1", max(sizes))), self.pus)
-        if self._reduces(OperatorKind.QKV):
+        if self._reduces_in_attention():
             self._reduction_regions("")
 
     def _statistics(self) -> int:
@@ -171,12 +171,20 @@ class StepLayout:
 
     def _ffn_regions(self) -> None:
         """Regions of the feed-forward network and of the LM head."""
-        if not self._reduces(OperatorKind.QKV):
+        if not self._reduces_in_attention():
             self._reduction_regions("ffn")
         active = [o for o in self.graph.operators if o.kind is OperatorKind.ACTIVATION]
         size = max((o.m * self.h_ld(o.n) for o in active), default=0)
         spaces = 2 if self.model.experts else 1
-        self.h_spaces = [self.buffer.take(f"ffn slice {i}", size, "ffn") for i in range(spaces)]
+        alone = any(
+            p.over == OVER_N
+            for i, p in self.schedule.gemm.items()
+            if self.graph.operators[i].kind is OperatorKind.GATE_UP
+        )
+        silent = spaces > 1 and alone and self.gathers_ffn() and any(not self.all_own(o.n) for o in active)
+        words = WORD * self.pus if silent else 0  # behind the activations
+        self.h_bytes = size
+        self.h_spaces = [self.buffer.take(f"ffn slice {i}", size + words, "ffn") for i in range(spaces)]
         self.h = self.h_spaces[0]
 
     def _reduction_regions(self, phase: str) -> None:
@@ -207,6 +215,20 @@ class StepLayout:
         """Whether GEMMs of a kind are spread over K."""
         plans = self.schedule.gemm.items()
         return any(p.over == OVER_K and self.graph.operators[i].kind is kind for i, p in plans)
+
+    def _reduces_in_attention(self) -> bool:
+        """Whether reductions go on while regions of attention live."""
+        return self._reduces(OperatorKind.QKV) or self._reduces(OperatorKind.ATTN_OUT)
+
+    def attention_shares(self, width: int) -> list[tuple[int, int]]:
+        """Columns of the attention output, `width` in all, that every PU holds.
+
+        All stand on the first where PUs hold heads of some sequences only: such an output can but be gathered.
+        """
+        own = width // self.pus
+        if self.model.kv_heads % self.pus:
+            return [(0, width if pu == 0 else 0) for pu in range(self.pus)]
+        return [(pu * own, own) for pu in range(self.pus)]
 
     def gathers_ffn(self) -> bool:
         """Whether the down projection is spread over N, so that every PU needs all of its input."""
@@ -279,6 +301,10 @@ class StepLayout:
         self.out.operator = operator
         came = all_gather(self.out, a.own_regions(self.m), a.ready)
         return [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
+
+    def all_own(self, columns: int) -> bool:
+        """Whether every PU owns columns of a feed-forward network of that width."""
+        return all(number for _, number in self.ffn(columns))
 
     def sliced_ffn(self, ready: Ready, columns: int) -> Sliced:
         """Return the activations of a network of that width, which stand at `ready`."""

@@ -21,6 +21,9 @@ from nmpsim.program.encode.passes import Operand, PassEmitter
 from nmpsim.program.isa import SEND_0, SEND_1, VECTOR
 from nmpsim.program.schedule import OVER_N, GemmPlan
 
+WORD = 4
+"""Bytes of a word that says something by its arrival."""
+
 
 @dataclass
 class Sliced:
@@ -38,6 +41,9 @@ class Sliced:
         What each PU holds, where that is not its columns of all rows.
     packed : bool
         Every PU has only its own columns, from `address` on; such an activation cannot be gathered.
+    words : int
+        Address of a word per PU: a PU without columns contributes its word to a gather, so that whoever has gathered
+        knows what it has done before; 0: there are none.
     """
 
     address: int
@@ -46,14 +52,16 @@ class Sliced:
     ready: list[list[Event | None]]
     regions: list[list[Region]] | None = None
     packed: bool = False
+    words: int = 0
 
     def own_regions(self, m: int) -> list[list[Region]]:
         """What each PU contributes to an all-gather."""
         if self.regions is not None:
             return self.regions
+        word = [[Region(self.words + pu * WORD, 1, WORD, WORD)] if self.words else [] for pu in range(len(self.shares))]
         return [
-            [Region(self.address + first * 2, m, number * 2, self.ld)] if number else []
-            for first, number in self.shares
+            [Region(self.address + first * 2, m, number * 2, self.ld)] if number else word[pu]
+            for pu, (first, number) in enumerate(self.shares)
         ]
 
 
@@ -120,6 +128,8 @@ class Spread:
         reduction.credit = [[[None] * out.pus for _ in range(2)] for _ in range(2)]
         # by PU: events after which the latest gather is over there, arrivals and own forwarding
         self.sent: list[list[Event | None]] = [[] for _ in range(out.pus)]
+        # by PU: when the input of the latest GEMM over N stands whole; empty behind one over K
+        self.whole: list[list[Event | None]] = []
         reduction.free = [[[] for _ in range(out.pus)] for _ in range(2)]
         reduction.complete = [[] for _ in range(out.pus)]
 
@@ -164,9 +174,10 @@ class Spread:
             self.sent = [
                 [*arrivals, self.out.last(pu, SEND_0), self.out.last(pu, SEND_1)] for pu, arrivals in enumerate(came)
             ]
-            ready = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
+            self.whole = ready = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
             operands = gemm.bring(m, [(a.address, a.ld)] * self.out.pus, ready)
             return gemm.passes(m, operands, self.partial, consume)
+        self.whole = []
         return self._over_k(operator, plan, tensor, m, a, segments, consume, paired=paired)
 
     def _over_k(

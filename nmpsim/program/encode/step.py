@@ -213,8 +213,7 @@ class StepEncoder(StepVectors):
         numbers = self.cache_operators(layer)
         regions, done = self.attention.encode_layer(layer, numbers, heads)
         width = self.model.heads * self.model.head_dim
-        whole = [(0, width if p == 0 else 0) for p in range(self.pus)]
-        return Sliced(self.attention_out, width * 2, whole, done, regions)
+        return Sliced(self.attention_out, width * 2, self.attention_shares(width), done, regions)
 
     def layer(self, layer: int, ready: Ready, rope: Ready) -> Ready:
         """Emit one layer; the residual stream stands at `x` before and after."""
@@ -278,7 +277,8 @@ class StepEncoder(StepVectors):
         normed = self.norm(outside[OperatorKind.NORM], "final_norm", ready)
         index = outside[OperatorKind.LM_HEAD]
         turn = self.shared_turn()
-        own = [self.best + pu * m * 8 for pu in range(self.pus)]
+        owners = [pu for pu, (_, number) in enumerate(self.vocab) if number]
+        own = {pu: self.best + rank * m * 8 for rank, pu in enumerate(owners)}
         sampling = outside[OperatorKind.SAMPLING]
         found: list[Event | None] = [None] * self.pus
 
@@ -305,14 +305,13 @@ class StepEncoder(StepVectors):
         )
         out.operator = sampling
         waits: list[Event | None] = [done[0]]
-        parts = [pu for pu in range(self.pus) if done[pu] is not None]
-        for pu in parts:
+        for pu in owners:
             if pu:
                 _, there = out.send(pu, 0, [done[pu]], common=turn, size=m * 8, source=own[pu], target=own[pu])
                 waits.append(there)
         target = self.best + self.pus * m * 8
         mine = target if self.stacks is None else self.stacks.own_best
-        merged = out.vector(0, V_ARGMAX_MERGE, m, 1, waits, a=self.best, planes=len(parts), plane_ld=m * 8, out=mine)
+        merged = out.vector(0, V_ARGMAX_MERGE, m, 1, waits, a=self.best, planes=len(owners), plane_ld=m * 8, out=mine)
         if self.stacks is not None:
             self.stacks.merge_best(merged, target)
 
