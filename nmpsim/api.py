@@ -31,7 +31,6 @@ from nmpsim.program.program import Program
 from nmpsim.program.schedule import Schedule
 from nmpsim.report.observed import ObservedRun
 from nmpsim.schedule.check import check_program
-from nmpsim.schedule.plain import plain_schedule
 from nmpsim.schedule.stacks import Representative, die_to_die_bytes, representative
 from nmpsim.schedule.step import plan_step
 from nmpsim.spec import ChipSpec, load_chip
@@ -80,9 +79,7 @@ def prepare(model: str | Path | Model, chip: str | Path | ChipSpec, **options: A
     plan = plan_step(model, chip, **options)
     chosen: Representative | None = None
     if len(plan.graphs) == 1:
-        schedule = plain_schedule(
-            plan.graphs[0], plan.params, plan.dataflows, first_row=plan.first_row, modes=plan.modes
-        )
+        schedule = plan.schedule()
         program = encode(schedule, plan.params, plan.tokens)
     else:
         programs = plan.stack_programs()

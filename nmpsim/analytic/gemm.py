@@ -289,7 +289,10 @@ class _Passes:
                     add = self._vector(kept, beside)
                     lanes = stands = max(max(lanes, begin + after) + count * add, stands + add)
             if waiting is not None:
-                reduced = max(reduced, waiting[1], lanes) + self._reduction(waiting[0], beside)
+                begin = max(reduced, waiting[1], lanes)
+                under = begin + self._reduction(waiting[0], beside)
+                # what waits for ports waits no longer than these passes: the next ones need the space that this empties
+                reduced = min(under, max(begin, at) + self._reduction(waiting[0], None))
                 free[(i - 1) % REGIONS] = reduced
             waiting = piece, stands
             if i + 1 < len(pieces):

@@ -67,6 +67,10 @@ StacksOption = Annotated[
 PlacementOption = Annotated[
     str, typer.Option("--placement", metavar="blocks|round_robin", help="Which stack holds which expert.")
 ]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option("--policy", metavar="NAME", help="How the schedule is chosen: plain (default), searched, stratum ..."),
+]
 SkewOption = Annotated[
     str | None, typer.Option("--skew", metavar="EXPONENT", help="Exponent of zipf routing; 1 by default.")
 ]
@@ -237,6 +241,8 @@ class Step:
         None: as few as hold the model.
     placement : str
     router : RouterOptions
+    policy : str or None
+        None: not given.
     """
 
     model: str
@@ -255,6 +261,7 @@ class Step:
     stacks: int | None = None
     placement: str = "blocks"
     router: RouterOptions = RouterOptions()
+    policy: str | None = None
 
     def prepare(self) -> Job:
         """Load model and chip; schedule, encode and check.
@@ -311,6 +318,7 @@ class Step:
             "kv": self.kv or "",
             "stacks": self.stacks,
             "placement": self.placement,
+            **({"policy": self.policy} if self.policy is not None else {}),
             **given,
         }
 
@@ -337,6 +345,7 @@ class StepOptions(OptionGroup):
     skew: SkewOption = None
     locality: LocalityOption = None
     decode_step: DecodeStepOption = None
+    policy: PolicyOption = None
 
     def read(self, numbers: Numbers) -> Step:
         """Return the step that they ask for; faults are noted in `numbers`.
@@ -369,4 +378,5 @@ class StepOptions(OptionGroup):
             stacks=stacks,
             placement=self.placement,
             router=read_router(numbers, self.skew, self.locality, self.decode_step),
+            policy=self.policy,
         )

@@ -107,13 +107,28 @@ def show_dram(
 
 @show.command("schedule")
 @option_groups
-def show_schedule(options: StepOptions) -> None:
-    """Print the plan of every operator that has a choice."""
+def show_schedule(
+    options: StepOptions,
+    why: Annotated[
+        bool, typer.Option("--why", help="Alternatives of every operator and their predicted cycles.")
+    ] = False,
+) -> None:
+    """Print the plan of every operator that has a choice; with --why, its alternatives and what they would cost."""
     with exit_codes():
         numbers = Numbers()
         step = options.read(numbers)
         numbers.refuse()
-        typer.echo("\n".join(step.prepare().schedule.lines()))
+        job = step.prepare()
+        typer.echo("\n".join(job.schedule.lines()))
+        if why:
+            from nmpsim.schedule.search import Search
+            from nmpsim.schedule.space import Space
+            from nmpsim.schedule.why import explain
+
+            array = job.chip.core.array
+            dataflows = tuple(array.dataflows) if array is not None else ()
+            space = Space(job.graph, job.params, dataflows, job.schedule.first_row)
+            typer.echo("\n".join(["", *explain(Search(space), job.schedule)]))
 
 
 @show.command("stacks")

@@ -8,6 +8,7 @@ split into parts when there are fewer tasks than PUs or when one does not fit in
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -53,12 +54,13 @@ class Candidate:
         return max(self.plan.array_cycles, self.copy_cycles), self.plan.network_bytes, self.planes, self.order
 
 
-def _crosses(core: CoreParams, operand_bytes: int, result_bytes: int) -> bool:
+def crosses(core: CoreParams, operand_bytes: int, result_bytes: int) -> bool:
     """Return whether an operand and a result fit into the compute unit's own buffers, if it has any."""
     return not core.separate or (operand_bytes <= core.operand_bytes and result_bytes <= core.output_bytes)
 
 
-def _widest(columns: int, quantum: int, pus: int) -> int:
+def widest(columns: int, quantum: int, pus: int) -> int:
+    """Return the columns of the PU with the most, when they are dealt out in whole quanta."""
     blocks = -(-columns // quantum)
     return min(columns, -(-blocks // pus) * quantum)
 
@@ -91,14 +93,14 @@ def candidates(
     found = []
     for order, (spread, shape) in enumerate((o, s) for o in over for s in forms):
         if spread == OVER_N:
-            n = _widest(operator.n // 2, core.columns, pus) * 2 if paired else _widest(operator.n, core.columns, pus)
+            n = widest(operator.n // 2, core.columns, pus) * 2 if paired else widest(operator.n, core.columns, pus)
             k, network = operator.k, m * operator.k * 2
         else:
-            n, k = operator.n, _widest(operator.k, core.columns, pus)
+            n, k = operator.n, widest(operator.k, core.columns, pus)
             network = m * operator.n * 4
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
         groups = core.strips // shape.group
-        planes = _planes(core, shape)
+        planes = planes_of(core, shape)
         width = core.columns * max(1 if shape.split == SPLIT_K else groups, 2 if paired else 1)
         reduces = spread == OVER_K and operator.kind is not OperatorKind.ROUTER
         if reduces and -(-operator.k // core.columns) < pus:
@@ -106,7 +108,7 @@ def candidates(
         if reduces and _least_reduction(operator, params) > core.buffer_bytes // PARTIAL_SHARE:
             continue
         result = planes * m * width * 4
-        if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and _crosses(core, m * k * 2, result):
+        if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and crosses(core, m * k * 2, result):
             copied = -(-planes * m * n * 4 // core.copy_bytes) if core.separate else 0
             found.append(Candidate(GemmPlan(spread, shape, cycles, network), planes, order, copied))
     return sorted(found, key=lambda c: c.rank)
@@ -130,15 +132,15 @@ def _head_candidates(operator: Operator, params: MachineParams, forms: list[Pass
     found = []
     for order, shape in enumerate(forms):
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
-        planes = _planes(core, shape)
+        planes = planes_of(core, shape)
         result = planes * m * core.columns * 4 * (1 if shape.split == SPLIT_K else core.strips // shape.group)
-        if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and _crosses(core, m * k * 2, result):
+        if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and crosses(core, m * k * 2, result):
             copied = -(-heads * planes * m * n * 4 // core.copy_bytes) if core.separate else 0
             found.append(Candidate(GemmPlan(OVER_N, shape, heads * cycles, 0), planes, order, copied))
     return sorted(found, key=lambda c: c.rank)
 
 
-def _spreads(kind: OperatorKind) -> tuple[int, ...]:
+def spreads(kind: OperatorKind) -> tuple[int, ...]:
     """Return the dimensions that a kind of GEMM may be spread over.
 
     Attention leaves its output by heads and the LM head wants one token, so both go over N; the router is reduced by
@@ -159,7 +161,8 @@ def _least_reduction(operator: Operator, params: MachineParams) -> int:
     return 4 * pieces * operator.m * 4
 
 
-def _planes(core: CoreParams, shape: PassPlan) -> int:
+def planes_of(core: CoreParams, shape: PassPlan) -> int:
+    """Return the partial-sum planes that a pass of that shape writes."""
     return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
 
 
@@ -178,22 +181,22 @@ def lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, G
         operator = graph.operators[index]
         groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
         width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
-        partial = max(partial, _planes(core, plan.shape) * operator.m * width * 4)
-    share = _widest(hidden, core.columns, params.pus) * 2 * graph.model.norm_vectors
+        partial = max(partial, planes_of(core, plan.shape) * operator.m * width * 4)
+    share = widest(hidden, core.columns, params.pus) * 2 * graph.model.norm_vectors
     small = 2 * params.pus * m * 4 + m * 8 * (params.pus + 1) + 4 * params.dram.column_bytes + 2 * share
     small += m * (4 * share + 8 * graph.stacks) if graph.stacks > 1 else 0  # sums of the stacks, and their landing
     return m * hidden * 2 + m * (share + params.dram.column_bytes) + 2 * partial + small + 16 * core.bank_bytes
 
 
-def _with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> dict[int, GemmPlan]:
+def with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> dict[int, GemmPlan]:
     """Choose into how many pieces GEMMs over K cut N, so that their two reduction spaces fit into the buffer."""
     model, lasting = graph.model, lasting_bytes(graph, params, gemm)
     active = [o for o in graph.operators if o.kind is OperatorKind.ACTIVATION]
-    widest = max((o.m * _widest(o.n, params.core.columns, params.pus) for o in active), default=0)
-    slices = widest * 2 * (2 if model.experts else 1)
+    largest = max((o.m * widest(o.n, params.core.columns, params.pus) for o in active), default=0)
+    slices = largest * 2 * (2 if model.experts else 1)
     if model.experts:
         rows = max((o.m for o in active), default=1)
-        slices += rows * model.hidden * 2 + 2 * graph.batch * _widest(model.hidden, params.core.columns, params.pus) * 4
+        slices += rows * model.hidden * 2 + 2 * graph.batch * widest(model.hidden, params.core.columns, params.pus) * 4
     room = params.core.buffer_bytes - lasting - slices
     chosen = {}
     for index, plan in gemm.items():
@@ -214,18 +217,16 @@ def _fits(
     m, align = graph.group // turns, core.bank_bytes
     planes = most_planes * m * -(-model.value_dim // core.columns) * core.columns * 4
     together *= turns
-    if not _crosses(core, 2 * m * max(tokens, together * model.key_dim), max(4 * m * tokens, planes)):
+    if not crosses(core, 2 * m * max(tokens, together * model.key_dim), max(4 * m * tokens, planes)):
         return False
-    sizes = [m * tokens * 4] * 2 + [m * tokens * 2] * together
     one = model.latent is not None and model.latent.form == ABSORBED and most_planes == 1
-    sizes += [(0 if one else m * model.value_dim * 4) + 8 * m] * together + [planes] * 2
+    result = (0 if one else m * model.value_dim * 4) + 8 * m
     lent = graph.batch * model.hidden * 2
-    for size in sizes:
+    for size, number in ((m * tokens * 4, 2), (m * tokens * 2, together), (result, together), (planes, 2)):
         whole = -(-size // align) * align
-        if whole <= lent:
-            lent -= whole
-        else:
-            room -= whole
+        inside = min(number, lent // whole) if whole else number
+        lent -= inside * whole
+        room -= (number - inside) * whole
     return room >= 0
 
 
@@ -319,9 +320,13 @@ def _attention_plan(
         if absorbed:  # parts of the own heads of all sequences
             own += tasks * parts * share * heads * (model.value_dim * 4 + 8)
         room = core.buffer_bytes - fixed - own
-        together = per_pu
-        while together and not _fits(core, graph, tokens, together, turns, most_planes, room):
-            together -= 1
+        together, beyond = 0, per_pu + 1  # fewer take less room: the most are found by bisection
+        while beyond - together > 1:
+            middle = (together + beyond) // 2
+            if _fits(core, graph, tokens, middle, turns, most_planes, room):
+                together = middle
+            else:
+                beyond = middle
         if together:
             break
         if only_parts or tokens <= core.strips or fixed + own > core.buffer_bytes:
@@ -340,7 +345,7 @@ def _attention_plan(
         for order, shape in enumerate(shapes(core, dataflows)):
             if shape.contiguous != contiguous or (shape.split == SPLIT_K and contiguous == K_CONTIGUOUS):
                 continue
-            if _planes(core, shape) > most_planes:
+            if planes_of(core, shape) > most_planes:
                 continue
             cycles = pass_cycles(core, shape.flow, shape.group, shape.split, contiguous, m, n, k)
             if cycles >= 0 and (best is None or (cycles, order) < best[:2]):
@@ -397,7 +402,7 @@ def plain_schedule(
             continue
         key = (operator.m, operator.n, operator.k, operator.kind)
         if key not in memory:
-            over = (down,) if operator.kind is OperatorKind.DOWN else _spreads(operator.kind)
+            over = (down,) if operator.kind is OperatorKind.DOWN else spreads(operator.kind)
             found = candidates(operator, params, dataflows, over, precision)
             memory[key] = found[0].plan if found else None
             if not found:
@@ -415,21 +420,23 @@ def plain_schedule(
     if faults:
         raise InfeasibleError(f"no legal plan on chip {params.name}", faults)
     attention = attention_plan(graph, params, attending, lasting_bytes(graph, params, gemm))
-    gemm = _with_chunks(graph, params, gemm)
+    gemm = with_chunks(graph, params, gemm)
     return Schedule(graph, params.name, gemm, attention, params.fill, first_row)
 
 
 def _down_spread(graph: OperatorGraph, params: MachineParams, dataflows: tuple[str, ...]) -> int:
     """Choose N or K for all down projections together: their input has one layout.  Fewest array cycles in all."""
+    sizes = Counter((o.m, o.n, o.k) for o in graph.of_kind(OperatorKind.DOWN))
+    alike = {(o.m, o.n, o.k): o for o in graph.of_kind(OperatorKind.DOWN)}
     best: tuple[int, int, int] | None = None
     for over in (OVER_N, OVER_K):
-        ranks = []
-        for operator in graph.of_kind(OperatorKind.DOWN):
+        cycles = network = 0
+        for size, operator in alike.items():
             found = candidates(operator, params, dataflows, (over,), graph.precision)
             if not found:
                 break
-            ranks.append(found[0].rank)
+            cycles += sizes[size] * found[0].rank[0]
+            network += sizes[size] * found[0].rank[1]
         else:
-            total = (sum(r[0] for r in ranks), sum(r[1] for r in ranks), over)
-            best = total if best is None else min(best, total)
+            best = (cycles, network, over) if best is None else min(best, (cycles, network, over))
     return OVER_N if best is None else best[2]

@@ -13,7 +13,9 @@ from nmpsim.program.program import Program
 from nmpsim.program.schedule import Schedule
 from nmpsim.program.system import differences
 from nmpsim.schedule.modes import Modes
-from nmpsim.schedule.plain import attention_plan, lasting_bytes, plain_schedule
+from nmpsim.schedule.plain import attention_plan, lasting_bytes
+from nmpsim.schedule.policy import DEFAULT, PLAIN, make_schedule
+from nmpsim.schedule.space import Space
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ELEMENT_BYTES, OperatorGraph
 from nmpsim.workload.shards import shard_bytes
@@ -38,6 +40,10 @@ class StackPrograms:
         As for `plain_schedule`.
     modes : Modes, optional
         As for `plain_schedule`.
+    policy : str
+        Name of the policy; see `nmpsim.schedule.policy`.
+    seed : int
+        For policies that draw.
 
     Raises
     ------
@@ -53,15 +59,22 @@ class StackPrograms:
         tokens: tuple[int, ...],
         first_row: int = 0,
         modes: Modes | None = None,
+        policy: str = DEFAULT,
+        seed: int = 0,
     ) -> None:
         self.params, self.tokens = params, tokens
         self.alike = [next(i for i, g in enumerate(graphs) if g.operators == graph.operators) for graph in graphs]
-        plans = {
-            i: plain_schedule(graphs[i], params, dataflows, first_row=first_row, modes=modes) for i in set(self.alike)
-        }
-        lasting = max(lasting_bytes(graphs[i], params, plan.gemm) for i, plan in plans.items())
-        attending = (modes.attention if modes is not None else ()) or dataflows
-        attention = attention_plan(graphs[0], params, attending, lasting)
+        modes = modes or Modes()
+        spaces = {i: Space(graphs[i], params, dataflows, first_row, modes) for i in sorted(set(self.alike))}
+        if policy == PLAIN:
+            plans = {i: make_schedule(policy, space, seed) for i, space in spaces.items()}
+            lasting = max(lasting_bytes(graphs[i], params, plan.gemm) for i, plan in plans.items())
+            attention = attention_plan(graphs[0], params, modes.attention or modes.gemm or dataflows, lasting)
+        else:  # the first stack chooses how all of them attend
+            plans = {0: make_schedule(policy, spaces.pop(0), seed)}
+            attention = plans[0].attention
+            for i, space in spaces.items():
+                plans[i] = make_schedule(policy, replace(space, attending=attention), seed)
         self.schedules = [
             replace(plans[i], graph=graph, attention=attention) for graph, i in zip(graphs, self.alike, strict=True)
         ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from nmpsim.errors import Fault, SpecError, WorkloadError
+from nmpsim.program.schedule import Schedule
 from nmpsim.schedule.modes import Modes
+from nmpsim.schedule.policy import DEFAULT, checked, make_schedule
+from nmpsim.schedule.space import Space
 from nmpsim.schedule.stacks import StackPrograms
 from nmpsim.spec import ChipSpec, load_chip, resolve
 from nmpsim.spec.params import MachineParams
@@ -41,15 +45,26 @@ class Plan:
     first_row: int
     options: dict[str, object]
     modes: Modes | None = None
+    policy: str = DEFAULT
+    seed: int = 0
 
     @property
     def dataflows(self) -> tuple[str, ...]:
         """Dataflows of the chip."""
         return tuple(self.chip.core.array.dataflows) if self.chip.core.array is not None else ()
 
+    @property
+    def space(self) -> Space:
+        """All plans of the step; of several stacks, of the part of the first."""
+        return Space(self.graphs[0], self.params, self.dataflows, self.first_row, self.modes or Modes())
+
+    def schedule(self) -> Schedule:
+        """Schedule of the step on one stack."""
+        return make_schedule(self.policy, self.space, self.seed)
+
     def stack_programs(self) -> StackPrograms:
         """Schedules of all stacks."""
-        return StackPrograms(self.graphs, self.params, self.dataflows, self.tokens, self.first_row, self.modes)
+        return self._programs(self.graphs)
 
     def one_layer(self) -> StackPrograms | None:
         """The same with the first layer only; None if layers are not all alike."""
@@ -59,7 +74,11 @@ class Plan:
             decode_step(self.model, g.batch, g.context, 1, g.routing, g.first_layer, g.precision, g.shard)
             for g in self.graphs
         ]
-        return StackPrograms(graphs, self.params, self.dataflows, self.tokens, self.first_row, self.modes)
+        return self._programs(graphs)
+
+    def _programs(self, graphs: Sequence[OperatorGraph]) -> StackPrograms:
+        chosen = self.modes, self.policy, self.seed
+        return StackPrograms(graphs, self.params, self.dataflows, self.tokens, self.first_row, *chosen)
 
 
 def plan_step(
@@ -80,6 +99,7 @@ def plan_step(
     stacks: int | None = None,
     placement: str = "blocks",
     modes: Modes | None = None,
+    policy: str = DEFAULT,
 ) -> Plan:
     """Load model and chip, and cut the step into the parts of its stacks.
 
@@ -114,6 +134,8 @@ def plan_step(
         Which stack holds which expert: ``blocks`` or ``round_robin``.
     modes : Modes, optional
         Modes of an array that the schedule may use; all of the chip by default.
+    policy : str
+        How the schedule is chosen; a name of `nmpsim.schedule.policy`.
 
     Returns
     -------
@@ -162,6 +184,8 @@ def plan_step(
         options["first_layer"] = first_layer
     if modes is not None:
         options["modes"] = str(modes)
+    if policy != DEFAULT:
+        options["policy"] = policy
     if loaded.latent is not None:
         options["attention"] = loaded.latent.form
     if precision != PLAIN:
@@ -172,7 +196,8 @@ def plan_step(
             options["placement"] = placement
     dataflows = tuple(spec.core.array.dataflows) if spec.core.array is not None else ()
     allowed = modes.checked(params.name, dataflows, params.core.strips) if modes is not None else None
-    return Plan(loaded, spec, params, graphs, tokens, first_tier * params.dram.rows_per_tier, options, allowed)
+    first_row = first_tier * params.dram.rows_per_tier
+    return Plan(loaded, spec, params, graphs, tokens, first_row, options, allowed, checked(policy), seed)
 
 
 def _stacks(

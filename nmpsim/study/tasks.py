@@ -20,7 +20,7 @@ PRODUCT = "nmpsim.study.tasks:product"
 
 STEP_SETTINGS = (
     "attention", "attention_modes", "batch", "chip", "context", "first_layer", "first_tier", "kv", "layers", "model",
-    "modes", "overrides", "placement", "routing", "seed", "stacks", "weights",
+    "modes", "overrides", "placement", "policy", "routing", "seed", "stacks", "weights",
 )  # fmt: skip
 """Settings of `step`: those of `nmpsim.api.prepare`, and ``overrides`` of the chip; modes as lists of text."""
 

@@ -23,14 +23,16 @@ from tests.builders import small_chip
 TOKENS = (11, 95, 11)
 
 
-def programs_of(model, kind, stacks, pus, batch, context, first_layer=0, placement="blocks", **overrides):
+def programs_of(
+    model, kind, stacks, pus, batch, context, first_layer=0, placement="blocks", policy="plain", seed=0, **overrides
+):
     """Shards, graphs and programs of all stacks, each checked, and the chip."""
     layers = model.layers - first_layer
     params = replace(resolve(small_chip(kind, pus, **overrides)), stacks=stacks)
     routing = synthetic_routing(model, batch, None, seed=2) if model.is_moe else None
     shards = [make_shard(model, context, stacks, s, placement) for s in range(stacks)]
     graphs = [decode_step(model, batch, context, layers, routing, first_layer, shard=shard) for shard in shards]
-    plans = StackPrograms(graphs, params, ("OS", "WS", "IS"), TOKENS[:batch])
+    plans = StackPrograms(graphs, params, ("OS", "WS", "IS"), TOKENS[:batch], policy=policy, seed=seed)
     programs = [plans.program(stack) for stack in range(stacks)]
     for program in programs:
         check_program(program, params)

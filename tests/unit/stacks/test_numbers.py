@@ -47,6 +47,14 @@ def test_stacks_compute_the_reference_of_the_whole_model(name, kind, pus, batch,
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["dense over 2", "experts and a KV head for 2 of 4", "absorbed latent over 2"])
+def test_drawn_plans_of_stacks_compute_the_reference_of_the_whole_model(name, kind):
+    """Every stack has plans of its own for GEMMs, and all one for attention."""
+    model, stacks = MODELS[name]
+    execute(model, kind, stacks, 2, 2, 21, policy="random-legal", seed=1, core__buffer__bytes=2**20)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "name", ["a KV head for 2 of 4 stacks", "experts that do not divide", "absorbed latent over 2"]
 )

@@ -1,0 +1,238 @@
+"""The plan space: every legal plan of every operator that has a choice.
+
+::
+
+    GEMM        spread over PUs   x  shape on a core                x  chunks
+                N (gather first)     dataflow x strips per group       (over K)
+                K (reduce after)     x chain | fission N | fission K
+
+    attention   sequence parts  x  turns of the heads  x  tasks together  x  shape of scores  x  shape of values
+
+What a plan may not do follows from the encoder: heads of attention stay whole on a PU, a router is reduced by all PUs
+at once, all down projections take their input in one layout, and everything that lives at a time fits into the buffer.
+The last is asked of the encoder itself (`fits`), which lays out the regions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from nmpsim.analytic.array import pass_cycles
+from nmpsim.analytic.gemm import Shares
+from nmpsim.errors import InfeasibleError
+from nmpsim.program.encode.gemm import balanced
+from nmpsim.program.encode.step import StepEncoder
+from nmpsim.program.isa import K_CONTIGUOUS, N_CONTIGUOUS, SPLIT_K
+from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
+from nmpsim.schedule.modes import Modes, shapes
+from nmpsim.schedule.plain import CHUNKS, candidates, crosses, planes_of, spreads, widest
+from nmpsim.spec.params import MachineParams
+from nmpsim.workload import ABSORBED, GEMM_KINDS, HEAD_KINDS, Operator, OperatorGraph, OperatorKind
+
+Key = tuple[OperatorKind, int, int, int, int]
+"""What makes two operators have the same plans: kind, M, N, K, heads."""
+
+
+def key_of(operator: Operator) -> Key:
+    """Return what the plans of a GEMM depend on."""
+    return operator.kind, operator.m, operator.n, operator.k, operator.heads
+
+
+@dataclass(frozen=True)
+class Space:
+    """Plans of one decode step on one chip.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    params : MachineParams
+    dataflows : tuple of str
+        Dataflows of the chip; ignored for a MAC tree.
+    first_row : int
+        Row of every bank at which placement starts.
+    modes : Modes
+        Modes that may be used; all of the dataflows by default.
+    attending : AttentionPlan, optional
+        The only plan of attention, where other stacks have chosen it.
+    """
+
+    graph: OperatorGraph
+    params: MachineParams
+    dataflows: tuple[str, ...]
+    first_row: int = 0
+    modes: Modes = field(default_factory=Modes)
+    attending: AttentionPlan | None = None
+
+    @property
+    def flows(self) -> tuple[str, ...]:
+        """Dataflows, or modes, of GEMMs."""
+        return self.modes.gemm or self.dataflows
+
+    @cached_property
+    def gemms(self) -> dict[int, Operator]:
+        """GEMMs of the step, by index into the graph."""
+        return {i: o for i, o in enumerate(self.graph.operators) if o.kind in GEMM_KINDS}
+
+    @cached_property
+    def _known(self) -> dict[Key, tuple[GemmPlan, ...]]:
+        return {}
+
+    def plans(self, operator: Operator) -> tuple[GemmPlan, ...]:
+        """Return every plan of a GEMM, in a fixed order.
+
+        Parameters
+        ----------
+        operator : Operator
+        """
+        key = key_of(operator)
+        if key not in self._known:
+            found: list[GemmPlan] = []
+            over = self.spreads(operator.kind)
+            for candidate in candidates(operator, self.params, self.flows, over, self.graph.precision):
+                chunked = self.reduces(operator, candidate.plan)
+                found += (
+                    [replace(candidate.plan, chunks=c) for c in self._chunks(operator)] if chunked else [candidate.plan]
+                )
+            self._known[key] = tuple(found)
+        return self._known[key]
+
+    def reduces(self, operator: Operator, plan: GemmPlan) -> bool:
+        """Whether a plan reduces chunks of its result."""
+        return plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER and self.params.pus > 1
+
+    def _chunks(self, operator: Operator) -> list[int]:
+        """Numbers of chunks that differ, the plain schedule's first; no chunk is smaller than what one flit carries."""
+        unit = max(1, self.params.noc.flit_bytes // 4)
+        if operator.kind is OperatorKind.GATE_UP:
+            unit = 2 * self.params.core.columns
+        columns = self.shares(operator).columns
+        steps: dict[int, int] = {}
+        for chunks in (*CHUNKS, 2, 1):
+            step = max(unit, -(-columns // (chunks * unit)) * unit)
+            steps.setdefault(step, chunks)
+        return list(steps.values())
+
+    def spreads(self, kind: OperatorKind) -> tuple[int, ...]:
+        """Return the dimensions that a kind of GEMM may be spread over.
+
+        Parameters
+        ----------
+        kind : OperatorKind
+        """
+        model, pus = self.graph.model, self.params.pus
+        whole = model.heads >= pus if self._absorbs else model.kv_heads % pus == 0
+        if kind is OperatorKind.ATTN_OUT and whole:  # every PU holds some heads, of all sequences
+            return (OVER_N, OVER_K)
+        return spreads(kind)
+
+    @property
+    def _absorbs(self) -> bool:
+        latent = self.graph.model.latent
+        return latent is not None and latent.form == ABSORBED
+
+    def shares(self, operator: Operator) -> Shares:
+        """Return what the busiest PU has of a GEMM.
+
+        Parameters
+        ----------
+        operator : Operator
+        """
+        model, pus, quantum = self.graph.model, self.params.pus, self.params.core.columns
+        kind, n, k = operator.kind, operator.n, operator.k
+        heads = max(number for _, number in balanced(model.heads, pus))
+        if kind is OperatorKind.QKV:
+            others = balanced(2 * model.kv_heads, pus)
+            own = [q + o for (_, q), (_, o) in zip(balanced(model.heads, pus), others, strict=True)]
+            columns, owners = max(own) * model.head_dim, sum(1 for o in own if o)
+        elif kind in {OperatorKind.Q_UP, OperatorKind.KV_UP} or kind in HEAD_KINDS:
+            columns, owners = heads * (n if kind in HEAD_KINDS else n // model.heads), min(pus, model.heads)
+        elif kind is OperatorKind.GATE_UP:
+            columns, owners = 2 * widest(n // 2, quantum, pus), min(pus, -(-(n // 2) // quantum))
+        else:
+            columns, owners = widest(n, quantum, pus), min(pus, -(-n // quantum))
+        depth = heads * (k // model.heads) if kind is OperatorKind.ATTN_OUT else widest(k, quantum, pus)
+        return Shares(columns, depth, owners)
+
+    def partial_bytes(self, operator: Operator, plan: GemmPlan) -> int:
+        """Bytes of one of the two regions for results of passes that a plan needs.
+
+        Parameters
+        ----------
+        operator : Operator
+        plan : GemmPlan
+        """
+        core = self.params.core
+        groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
+        width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
+        return planes_of(core, plan.shape) * operator.m * width * 4
+
+    @cached_property
+    def attention_shapes(self) -> tuple[tuple[PassPlan, ...], tuple[PassPlan, ...]]:
+        """Shapes that take token-major keys, and those that take token-major values."""
+        if self.attending is not None:
+            return (self.attending.score,), (self.attending.value,)
+        every = list(shapes(self.params.core, self.modes.attention or self.flows))
+        keys = tuple(s for s in every if s.contiguous == K_CONTIGUOUS and s.split != SPLIT_K)
+        return keys, tuple(s for s in every if s.contiguous == N_CONTIGUOUS)
+
+    @cached_property
+    def attention(self) -> tuple[AttentionPlan, ...]:
+        """Every plan of attention, in a fixed order; whether it fits is another question."""
+        if self.attending is not None:
+            return (self.attending,)
+        graph, core, found = self.graph, self.params.core, []
+        model, group = graph.model, graph.group
+        turning = [t for t in range(1, group + 1) if group % t == 0] if model.latent is not None else [1]
+        parts = 1
+        while parts <= graph.most_tokens:
+            tokens = -(-graph.most_tokens // parts)
+            own = -(-graph.batch * model.kv_heads * parts // self.params.pus)
+            for turns in turning:
+                m = group // turns
+                products = ((tokens, model.key_dim), (model.value_dim, tokens))
+                usable = [
+                    [s for s in kind if pass_cycles(core, s.flow, s.group, s.split, s.contiguous, m, n, k) >= 0]
+                    for kind, (n, k) in zip(self.attention_shapes, products, strict=True)
+                ]
+                for together in sorted({-(-own // rounds) for rounds in (1, 2, 4, 8)} | {1}, reverse=True):
+                    for score in usable[0]:
+                        found += [
+                            AttentionPlan(parts, score, value, together, turns, graph.precision.kv)
+                            for value in usable[1]
+                            if self._crosses(m, tokens, together * turns, planes_of(core, value))
+                        ]
+            parts *= 2
+            if parts > 1 and tokens <= core.strips:
+                break
+        return tuple(found)
+
+    def _crosses(self, m: int, tokens: int, together: int, planes: int) -> bool:
+        """Whether operands and results of attention fit into the compute unit's own buffers, if it has any."""
+        core, model = self.params.core, self.graph.model
+        result = planes * m * -(-model.value_dim // core.columns) * core.columns * 4
+        return crosses(core, 2 * m * max(tokens, together * model.key_dim), max(4 * m * tokens, result))
+
+    def schedule(self, gemm: dict[int, GemmPlan], attention: AttentionPlan) -> Schedule:
+        """Return the schedule of a choice.
+
+        Parameters
+        ----------
+        gemm : dict of int to GemmPlan
+            By index into the graph.
+        attention : AttentionPlan
+        """
+        return Schedule(self.graph, self.params.name, gemm, attention, self.params.fill, self.first_row)
+
+    def fits(self, schedule: Schedule) -> bool:
+        """Whether everything that lives at a time fits into the buffer: the encoder lays it out.
+
+        Parameters
+        ----------
+        schedule : Schedule
+        """
+        try:
+            StepEncoder(schedule, self.params, (0,) * self.graph.batch)
+        except InfeasibleError:
+            return False
+        return True

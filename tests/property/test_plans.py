@@ -1,0 +1,147 @@
+"""Every plan of the space computes right numbers and is legal: any model, chip, number of PUs, policy and seed."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+
+from nmpsim.errors import InfeasibleError
+from nmpsim.functional import (
+    check_delivery,
+    check_operators,
+    compare_step,
+    machine_step,
+    random_tensors,
+    reference_step,
+    run,
+    step_bounds,
+)
+from nmpsim.program.encode import encode
+from nmpsim.program.schedule import OVER_K
+from nmpsim.schedule.check import check_hazards
+from nmpsim.schedule.policy import POLICIES, make_schedule
+from nmpsim.schedule.search import Search
+from nmpsim.schedule.space import Space
+from nmpsim.spec import resolve
+from nmpsim.workload import decode_step, synthetic_routing
+from tests.builders import KINDS, SEPARATE, SNAKE, STRATUM, small_chip, small_model
+from tests.families import FAMILIES
+
+TOKENS = (11, 95, 11)
+FLOWS = ("OS", "WS", "IS")
+MODELS = {
+    "dense": small_model(),
+    "heads that divide": small_model(kv_heads=4, heads=4, hidden=96),
+    "moe": small_model(moe=True),
+    **FAMILIES,
+}
+
+
+def make(model, kind, pus, context, batch, policy, seed, **overrides):
+    """Schedule, program, chip and routing; None if nothing fits.  Policy "cheapest": what the search alone finds."""
+    params = resolve(small_chip(kind, pus, **overrides))
+    routing = synthetic_routing(model, batch, None, seed=2) if model.is_moe else None
+    graph = decode_step(model, batch, context, None, routing)
+    try:
+        space = Space(graph, params, FLOWS)
+        schedule = Search(space).best().schedule if policy == "cheapest" else make_schedule(policy, space, seed)
+        program = encode(schedule, params, TOKENS[:batch])
+    except InfeasibleError:
+        return None
+    return schedule, program, params, routing
+
+
+def is_right(model, made, context, batch):
+    """Check legality, delivered elements, every operator and every result."""
+    _, program, params, routing = made
+    check_hazards(program, params)
+    layers = model.layers
+    tensors = random_tensors(model, batch, context, layers, 1, 0)
+    reference = reference_step(model, batch, context, tensors, TOKENS[:batch], routing, layers, 0)
+    bounds = step_bounds(model, tensors, reference, routing, layers, 0)
+    result = run(program, params, tensors)
+    assert check_delivery(result, tensors) == ()
+    assert check_operators(result, params).faults == ()
+    assert compare_step(reference, bounds, machine_step(result, model, batch, layers)) == []
+
+
+@settings(
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    max_examples=10,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(
+    name=st.sampled_from(sorted(MODELS)),
+    kind=st.sampled_from(KINDS),
+    pus=st.sampled_from((2, 3, 4, 5, 8, 16)),
+    size=st.sampled_from(((21, 2), (1, 3), (40, 1))),
+    seed=st.integers(0, 2**16),
+    separate=st.booleans(),
+)
+@example("normed-heads", SNAKE, 8, (21, 2), 448, False)  # PUs without columns of the result did not wait
+@example("expanded", STRATUM, 8, (21, 2), 587, True)  # PUs without columns of an expert lagged behind two experts
+@example("expanded", STRATUM, 8, (40, 1), 371, False)  # more PUs than column blocks of K
+def test_random_legal_plans_compute_the_reference(name, kind, pus, size, seed, separate):
+    (context, batch), model = size, MODELS[name]
+    overrides = SEPARATE if separate else {}
+    made = make(model, kind, pus, context, batch, "random-legal", seed, core__buffer__bytes=2**20, **overrides)
+    if made is not None:
+        is_right(model, made, context, batch)
+
+
+@pytest.mark.parametrize("pus", [8, 16])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["normed-heads", "expanded"])
+def test_pus_without_columns_keep_in_step(name, kind, pus):
+    """More PUs than blocks of columns: of the hidden state, of an expert, or of the vocabulary."""
+    made = make(MODELS[name], kind, pus, 21, 2, "plain", 0, core__buffer__bytes=2**20, **SEPARATE)
+    assert made is not None
+    is_right(MODELS[name], made, 21, 2)
+
+
+@pytest.mark.parametrize("policy", ["cheapest", *POLICIES])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["dense", "moe", "absorbed"])
+def test_every_policy_computes_the_reference(policy, kind, name):
+    made = make(MODELS[name], kind, 4, 21, 2, policy, 1)
+    assert made is not None
+    is_right(MODELS[name], made, 21, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("operator", ["attn_out", "qkv", "gate_up", "down"])
+def test_operators_over_k_compute_the_reference(kind, operator):
+    """One operator at a time is forced over K, in the fewest and in the most chunks."""
+    model = MODELS["heads that divide"]
+    params = resolve(small_chip(kind, 4, core__buffer__bytes=2**20))
+    graph = decode_step(model, 3, 21)
+    space = Space(graph, params, FLOWS)
+    plain = make_schedule("plain", space)
+    index = next(i for i, o in space.gemms.items() if o.kind == operator)
+    plans = {p.chunks: p for p in space.plans(graph.operators[index]) if p.over == OVER_K}
+    assert len(plans) > 1
+    for plan in (plans[min(plans)], plans[max(plans)]):
+        schedule = space.schedule({**plain.gemm, index: plan}, plain.attention)
+        if operator == "down" or space.fits(schedule):
+            made = schedule, encode(schedule, params, TOKENS), params, None
+            is_right(model, made, 21, 3)
+
+
+def test_draws_reach_every_kind_of_plan():
+    """What the property above draws is not always the same corner."""
+    seen = Counter()
+    for seed in range(60):
+        made = make(MODELS["heads that divide"], SNAKE, 4, 21, 2, "random-legal", seed, core__buffer__bytes=2**20)
+        schedule = made[0]
+        for index, plan in schedule.gemm.items():
+            kind = schedule.graph.operators[index].kind
+            seen.update([(kind, plan.over), plan.shape.flow_name, plan.shape.split_name, plan.chunks])
+        attention = schedule.attention
+        seen.update([("parts", attention.parts > 1), ("together", attention.together > 1)])
+    for kind in ("qkv", "attn_out", "gate_up", "down"):
+        assert seen[kind, 0], kind
+        assert seen[kind, 1], kind
+    assert all(seen[name] for name in ("OS", "WS", "IS", "chain", "fission-N", "fission-K"))
+    assert all(seen[which, flag] for which in ("parts", "together") for flag in (False, True))

@@ -1,0 +1,31 @@
+"""``--policy`` of the commands that schedule a step, and ``show schedule --why``."""
+
+from nmpsim import api
+from tests.unit.cli.bench import call
+
+STEP = ("--model", "llama-3.1-8b", "--chip", "snake", "--batch", "16", "--context", "256", "--layers", "1")
+
+
+def test_a_policy_reaches_schedule_and_program():
+    job = api.prepare("llama-3.1-8b", "snake", batch=16, context=256, layers=1, policy="searched")
+    assert job.options["policy"] == "searched"
+    assert call("show", "schedule", *STEP, "--policy", "searched").stdout.splitlines() == job.schedule.lines()
+    assert call("show", "schedule", *STEP).stdout.splitlines() != job.schedule.lines()
+    assert job.program.sha256 in call("show", "program", *STEP, "--policy", "searched", "--limit", "1").stdout
+
+
+def test_why_says_for_every_operator_what_else_there_was():
+    out = call("show", "schedule", *STEP, "--why").stdout
+    for name in ("layer0.qkv", "layer0.attn_out", "layer0.gate_up", "layer0.down", "lm_head"):
+        assert f"\n{name}  M 16 " in out
+    assert out.count("taken:") == 5
+    assert "whole step: " in out
+    assert "which predictions do not resolve" in out
+
+
+def test_an_unknown_policy_is_refused_with_all_names(tmp_path):
+    found = call("simulate", *STEP, "--policy", "best", "--out", tmp_path / "run")
+    assert found.exit_code == 2
+    assert "'best'" in found.output
+    assert "operator-agnostic" in found.output
+    assert not (tmp_path / "run").exists()
