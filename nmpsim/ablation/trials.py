@@ -39,6 +39,16 @@ class Setup(Variant):
 
 
 @dataclass(frozen=True)
+class Exact(Workload):
+    """A decode step of which every layer is simulated."""
+
+    @property
+    def sampled(self) -> tuple[int, ...]:
+        """Numbers of layers that are simulated: all of them, once."""
+        return (self.layers,)
+
+
+@dataclass(frozen=True)
 class Trial:
     """One chip of a study.
 
@@ -192,13 +202,13 @@ def workloads(study: Study) -> list[Workload]:
     study : Study
     """
     chip = study.base["chip"]
-    found = []
+    found: list[Workload] = []
     for work in study.works:
         for model in work.models:
             for context in work.contexts:
                 for batch in work.batches:
                     if work.layers:
-                        found.append(Workload(model, batch, context, 0, work.layers, whole=False, first_tier=0))
+                        found.append(Exact(model, batch, context, 0, work.layers, whole=False, first_tier=0))
                     else:
                         found.append(workload(model, batch, context, 0, chip))
     return list(dict.fromkeys(found))

@@ -116,9 +116,14 @@ def _received(program: Program, ends: NDArray[np.int64], rows: Sequence[NDArray[
     """
     sent: list[NDArray[np.int64]] = []
     waits: list[NDArray[np.int64]] = []
-    for row, stream in zip(rows, program.streams, strict=True):
+    for pu, (row, stream) in enumerate(zip(rows, program.streams, strict=True)):
         own = np.flatnonzero((stream["op"] == SEND) & (stream["stack"] == 0) & (row >= 0))
-        sent.append(np.stack([_semaphore(stream["bank"][own], stream["signal"][own]), ends[row[own]], row[own]]))
+        places = np.maximum(stream["n"][own].astype(np.int64), 1)  # a multicast is for several, the sender among them
+        copy = np.arange(int(places.sum())) - np.repeat(np.cumsum(places) - places, places)
+        own = np.repeat(own, places)
+        to = stream["bank"][own] + copy
+        own, to = own[to != pu], to[to != pu]
+        sent.append(np.stack([_semaphore(to, stream["signal"][own]), ends[row[own]], row[own]]))
     for pu, (row, stream) in enumerate(zip(rows, program.streams, strict=True)):
         for number in range(WAITS):
             semaphore, count = stream[f"wait{number}"], stream[f"count{number}"]

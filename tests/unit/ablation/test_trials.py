@@ -57,5 +57,7 @@ def test_a_workload_is_every_model_with_every_batch_and_context_sampled_unless_i
     assert [(w.batch, w.context, w.layers, w.sampled) for w in workloads(read(text))] == [
         (1, 64, 1, (1,)), (4, 64, 1, (1,)), (1, 128, 1, (1,)), (4, 128, 1, (1,)),
     ]  # fmt: skip
+    (all_of_them,) = workloads(read(STUDY.replace("layers = 1", "layers = 32")))
+    assert (all_of_them.layers, all_of_them.sampled) == (32, (32,))
     (whole,) = workloads(read(STUDY.replace("layers = 1", "")))
     assert (whole.layers, whole.sampled) == (32, (1, 2))
