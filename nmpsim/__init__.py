@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nmpsim.api import load_chip, load_model, simulate
+    from nmpsim.prediction import estimate
 
-__all__ = ["__version__", "load_chip", "load_model", "simulate"]
+__all__ = ["__version__", "estimate", "load_chip", "load_model", "simulate"]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from `nmpsim.api` on first use."""
+    """Load a public name from `nmpsim.api` or `nmpsim.prediction` on first use."""
     if name.startswith("__") or name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(import_module("nmpsim.api"), name)
+    return getattr(import_module("nmpsim.prediction" if name == "estimate" else "nmpsim.api"), name)
 
 
 def __dir__() -> list[str]:

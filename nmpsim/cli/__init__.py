@@ -18,6 +18,7 @@ from nmpsim.cli.conformance import conformance
 from nmpsim.cli.core import core
 from nmpsim.cli.cost import cost
 from nmpsim.cli.dram import dram
+from nmpsim.cli.estimate import calibrate, estimate
 from nmpsim.cli.list import list_shipped
 from nmpsim.cli.noc import noc
 from nmpsim.cli.report import diff, report
@@ -36,6 +37,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("simulate")(simulate)
+app.command("estimate")(estimate)
+app.command("calibrate")(calibrate)
 app.command("list")(list_shipped)
 app.command("cost")(cost)
 app.add_typer(show, name="show")

@@ -25,7 +25,7 @@ def sweep(
     by: Annotated[
         str,
         typer.Option("--by", metavar="MODEL", help="Model that predicts: shipped, or file.py:function; see validate."),
-    ] = "deepstack",
+    ] = "analytic",
     out: Annotated[
         str | None,
         typer.Option("--out", metavar="DIR", help="Write sweep.parquet, front.csv, sweep.png and result.json."),

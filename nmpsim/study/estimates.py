@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib import import_module
 from typing import Any
 
+from nmpsim.analytic.model.calibration import shipped_for
 from nmpsim.cost.area import die_area
 from nmpsim.cost.tables import tables
+from nmpsim.prediction import estimate_plan
 from nmpsim.schedule.modes import Modes
 from nmpsim.schedule.step import plan_step
 from nmpsim.study.tasks import check_settings, chip_of
 
 ESTIMATE = "nmpsim.study.estimates:estimated"
-
-MODULE = "nmpsim.estimate"
-"""The analytical mode."""
 
 
 def estimated(settings: dict[str, Any]) -> dict[str, Any]:
@@ -37,15 +35,14 @@ def estimated(settings: dict[str, Any]) -> dict[str, Any]:
     NmpsimError
         If the step is refused.
     """
-    mode = import_module(MODULE)
     check_settings(settings)
     taken = {name: settings[name] for name in settings if name not in {"chip", "overrides", "modes", "attention_modes"}}
     gemm, attending = (tuple(settings.get(name) or ()) for name in ("modes", "attention_modes"))
     modes = Modes(gemm, attending) if gemm or attending else None
     plan = plan_step(chip=chip_of(settings), modes=modes, **taken)
     kind = "mac_tree" if plan.chip.core.mac_tree is not None else "systolic"
-    shipped = mode.shipped_for(plan.params.name, kind) is not None
-    found = mode.estimate_plan(plan, calibration="shipped" if shipped else "none")
+    shipped = shipped_for(plan.params.name, kind) is not None
+    found = estimate_plan(plan, calibration="shipped" if shipped else "none")
     area = die_area(plan.params, tables())
     return {
         "cycles": found.cycles,

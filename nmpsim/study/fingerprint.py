@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -20,9 +21,16 @@ from nmpsim.workload import load_model
 
 ROOT = Path(__file__).parents[1]
 
+PREDICTION = ("analytic/model", "measure/estimate.py", "prediction.py")
+"""Folders and files that change the figures of estimates only."""
+
+ESTIMATES = "nmpsim.study.estimates"
+"""Module of the tasks that make them."""
+
 OUTSIDE = (
-    "ablation", "claims", "cli", "conformance", "explore/front.py", "explore/outcome.py", "explore/run.py", "report",
-    "spec/chips", "study/__init__.py", "study/fingerprint.py", "study/folder.py", "study/runner.py", "study/table.py",
+    *PREDICTION, "ablation", "calibration", "claims", "cli", "conformance", "explore/front.py",
+    "explore/outcome.py", "explore/run.py", "report", "spec/chips",
+    "study/__init__.py", "study/fingerprint.py", "study/folder.py", "study/runner.py", "study/table.py",
     "study/watch.py", "study/work.py", "validate/figure.py", "validate/outcome.py", "validate/page.py",
     "validate/reference.py", "validate/score.py", "validate/suite.py", "validate/suites",
 )  # fmt: skip
@@ -48,6 +56,13 @@ def matters(path: Path, root: Path = ROOT) -> bool:
     return own and not any(relative == name or relative.startswith(name + "/") for name in OUTSIDE)
 
 
+def _hash_of(files: Iterable[Path], root: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def source_hash(root: Path = ROOT) -> str:
     """Return the hash of all files of the package that matter.
 
@@ -56,10 +71,7 @@ def source_hash(root: Path = ROOT) -> str:
     root : Path
         Folder of the package.
     """
-    digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.is_file() and matters(path, root)):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    return _hash_of((path for path in root.rglob("*") if path.is_file() and matters(path, root)), root)
 
 
 @cache
@@ -75,8 +87,11 @@ def versions() -> dict[str, str]:
 
 @cache
 def _task_hash(task: str) -> str:
-    """Return the hash of the file of a task outside the package; empty inside, where `own_hash` has it."""
+    """Return the hash of what a task hangs on beside `own_hash`: its file if it stands outside, the analytical mode."""
     module = task.partition(":")[0]
+    if module == ESTIMATES:
+        found = [path for name in PREDICTION for path in [ROOT / name, *(ROOT / name).rglob("*")]]
+        return _hash_of((path for path in found if path.is_file() and path.suffix in SUFFIXES), ROOT)
     if module.partition(".")[0] == "nmpsim":
         return ""
     try:

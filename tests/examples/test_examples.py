@@ -15,7 +15,8 @@ PICTURES = {
 
 
 def test_every_example_is_executed_here():
-    assert {path.stem for path in (ROOT / "docs" / "examples").glob("*.py")} == set(PICTURES)
+    found = {path.stem for path in (ROOT / "docs" / "examples").glob("*.py")}
+    assert found - {"my_model"} == set(PICTURES)  # judged by tests/unit/cli/test_validate.py
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -33,7 +33,7 @@ def separated(params):
 def machine(monkeypatch):
     """Steps of this file are made for the chips of the unified ones with separate buffers."""
     plain = unified.machine
-    monkeypatch.setattr(unified, "machine", lambda kind, pus: separated(plain(kind, pus)))
+    monkeypatch.setattr(unified, "machine", lambda kind, pus, lanes=0: separated(plain(kind, pus, lanes)))
 
 
 @pytest.mark.parametrize(("context", "layers"), [(1, 1), (21, 2)])

@@ -1,0 +1,144 @@
+"""How things are dealt out: over the PUs, and over the strips of a PU.  By combinatorics, from docs/program.md.
+
+over PUs     PU p of P has the things floor(p N / P) ... floor((p + 1) N / P) - 1
+over strips  strip s of a group, group g of G: the beats of one operand, each in exactly one strip
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmpsim.program.isa import IS, K_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE
+from nmpsim.program.packing import stored_beats
+from nmpsim.program.schedule import PassPlan
+from nmpsim.spec.params import CoreParams
+
+Ints = NDArray[np.int64]
+
+
+def up(a: int, b: int) -> int:
+    """Return a / b, rounded up.
+
+    Parameters
+    ----------
+    a, b : int
+    """
+    return -(-a // b)
+
+
+def even(count: int, parts: int) -> Ints:
+    """Return how many of `count` things each of `parts` has, in order.
+
+    Parameters
+    ----------
+    count, parts : int
+    """
+    ends = count * np.arange(parts + 1, dtype=np.int64) // parts
+    return np.asarray(np.diff(ends), dtype=np.int64)
+
+
+def column_counts(columns: int, quantum: int, pus: int) -> Ints:
+    """Return the columns of every PU, dealt out in whole quanta; the last one may be short.
+
+    Parameters
+    ----------
+    columns, quantum, pus : int
+    """
+    ends = np.minimum(up(columns, quantum) * np.arange(pus + 1, dtype=np.int64) // pus * quantum, columns)
+    return np.asarray(np.diff(ends), dtype=np.int64)
+
+
+def tile_width(core: CoreParams, shape: PassPlan, *, paired: bool) -> int:
+    """Return the columns of N that one pass computes.
+
+    Parameters
+    ----------
+    core : CoreParams
+    shape : PassPlan
+    paired : bool
+        Results are consumed in pairs of column blocks.
+    """
+    groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
+    return core.columns * max(groups, 2 if paired else 1)
+
+
+def planes_of(core: CoreParams, shape: PassPlan) -> int:
+    """Return the partial-sum planes that a pass writes.
+
+    Parameters
+    ----------
+    core : CoreParams
+    shape : PassPlan
+    """
+    return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
+
+
+@lru_cache(maxsize=65536)
+def strip_beats(core: CoreParams, flow: int, group: int, split: int, contiguous: int, n: int, k: int) -> Ints:
+    """Return the array beats of B that every strip delivers for one pass; shape (strip,).
+
+    Parameters
+    ----------
+    core : CoreParams
+    flow, group, split, contiguous, n, k : int
+        As in the instruction PASS.
+    """
+    strips = np.arange(core.strips, dtype=np.int64)
+    groups = core.strips // group
+    g, member = strips // group, strips % group
+    n_blocks, k_blocks = up(n, core.columns), up(k, core.columns)
+
+    def dealt(count: Ints | int, place: Ints, ways: int) -> Ints:
+        return np.asarray(np.maximum(0, -((place - count) // ways)), dtype=np.int64)
+
+    if flow == OS:
+        if split == SPLIT_K:
+            return dealt(dealt(k, g, groups), member, group) * n_blocks
+        return np.asarray(dealt(k, member, group) * dealt(n_blocks, g, groups))
+    if flow == IS:
+        if split == SPLIT_N:
+            return dealt(dealt(n, g, groups), member, group) * k_blocks
+        return dealt(n, member, group) * dealt(k_blocks, g, groups)
+    if flow == TREE:
+        if contiguous == K_CONTIGUOUS:
+            return dealt(n, g, groups) * k_blocks
+        if split == SPLIT_K:
+            return dealt(k, g, groups) * n_blocks
+        return k * dealt(n_blocks, g, groups)
+    own = dealt(k, g, groups) if split == SPLIT_K else np.full_like(strips, k)
+    rows = group * core.strip_rows
+    whole, rest = own // rows, own % rows
+    held = whole * core.strip_rows + np.clip(rest - member * core.strip_rows, 0, core.strip_rows)
+    return np.asarray(held * (n_blocks if split == SPLIT_K else dealt(n_blocks, g, groups)))
+
+
+@lru_cache(maxsize=65536)
+def dram_beats(core: CoreParams, shape: tuple[int, int, int, int], n: int, k: int, code: int = 0, run: int = 0) -> Ints:
+    """Return the DRAM beats of one pass by strip; narrow elements, and their scales, are packed.
+
+    Parameters
+    ----------
+    core : CoreParams
+    shape : (int, int, int, int)
+        Flow, group, split, contiguous.
+    n, k : int
+    code, run : int
+        Format of the elements, and array beats under one beat of scales.
+    """
+    beats = strip_beats(core, *shape, n, k)
+    if not code:
+        return beats
+    return np.array([stored_beats(int(b), code, run) for b in beats], dtype=np.int64)
+
+
+def form(shape: PassPlan) -> tuple[int, int, int, int]:
+    """Return flow, group, split and contiguous of a plan.
+
+    Parameters
+    ----------
+    shape : PassPlan
+    """
+    return shape.flow, shape.group, shape.split, shape.contiguous

@@ -1,0 +1,166 @@
+"""A scheduled step: work and time of every operator; equal ones are computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nmpsim.analytic.model.counts import StepCounts
+from nmpsim.analytic.model.rows import tiers_of
+from nmpsim.analytic.model.spent import Time
+from nmpsim.analytic.model.times import StepTimes
+from nmpsim.analytic.model.work import Work
+from nmpsim.program.schedule import OVER_NAMES, Schedule
+from nmpsim.spec.params import MachineParams
+from nmpsim.workload import ABSORBED, GEMM_KINDS, Operator, OperatorGraph, OperatorKind
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """An operator without calibration.
+
+    Parameters
+    ----------
+    operator : Operator
+    kind : str
+        Under which coefficients are kept: kind, and dimension that is spread over the PUs.
+    work : Work
+    time : Time
+    """
+
+    operator: Operator
+    kind: str
+    work: Work
+    time: Time
+
+
+def firsts(graph: OperatorGraph) -> list[bool]:
+    """Return of every operator whether it is the first gather of its layer.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    """
+    found, seen = [], set[int]()
+    for operator in graph.operators:
+        gathers = operator.kind is OperatorKind.GATHER
+        found.append(gathers and operator.layer not in seen)
+        if gathers:
+            seen.add(operator.layer)
+    return found
+
+
+def prefix_of(graph: OperatorGraph, operator: Operator, *, first: bool) -> str:
+    """Return what sets an operator apart from others of its kind, for `tag_of`; empty for most.
+
+    The first gather of a layer begins under the router's last words, or behind the shared expert.  Attention on one
+    row for all heads sends its results to the PUs of the heads.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    operator : Operator
+    first : bool
+        Whether it is the first gather of its layer.
+    """
+    if first:
+        return "first, behind a shared expert," if graph.model.gating.shared_ffn else "first"
+    latent = graph.model.latent
+    attends = operator.kind in {OperatorKind.SCORE, OperatorKind.SOFTMAX, OperatorKind.VALUE}
+    return "absorbed" if attends and latent is not None and latent.form == ABSORBED else ""
+
+
+def tag_of(operator: Operator, over: int | None, prefix: str = "") -> str:
+    """Return the name under which coefficients of an operator are kept.
+
+    Parameters
+    ----------
+    operator : Operator
+    over : int or None
+        Dimension of the GEMM, or of the one whose result it consumes, that is spread over the PUs; None without one.
+    prefix : str
+        From `prefix_of`.
+    """
+    name = str(operator.kind)
+    if over is not None:
+        name += f" {'over' if operator.kind in GEMM_KINDS else 'behind'} {OVER_NAMES[over]}"
+    if operator.expert >= 0:
+        name += " of an expert"
+    elif "shared" in operator.name:
+        name += " of a shared expert"
+    return f"{prefix} {name}" if prefix else name
+
+
+CONSUMERS = frozenset({OperatorKind.ACTIVATION, OperatorKind.RESIDUAL, OperatorKind.COMBINE, OperatorKind.SAMPLING})
+"""Kinds that consume the result of a GEMM chunk by chunk, or stand right behind it."""
+
+
+def _over(schedule: Schedule, index: int) -> int | None:
+    """Dimension of a GEMM, or of the one before a consumer."""
+    operator = schedule.graph.operators[index]
+    if index in schedule.gemm:
+        return schedule.gemm[index].over
+    if operator.kind in CONSUMERS:
+        before = [schedule.gemm[i].over for i in operator.depends if i in schedule.gemm]
+        return before[-1] if before else None
+    return None
+
+
+def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] = ()) -> list[Predicted]:
+    """Return work and time of every operator of a step, in the order of the graph.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    params : MachineParams
+        The chip the schedule was made for.
+    tokens : tuple of int
+        Token of every sequence, for the rows of the embedding; spread evenly if left out.
+    """
+    graph = schedule.graph
+    work = StepCounts(schedule, params).all()
+    tiers = tiers_of(graph, params, work, schedule.attention.turns, schedule.first_row)
+    banks = params.dram.banks
+    deepest = int(np.bincount(np.array(tokens) % banks).max()) if tokens else -(-graph.batch // banks)
+    times = StepTimes(graph, params, schedule.gemm.__getitem__, schedule.attention, deepest=float(deepest))
+    known: dict[tuple[Any, ...], Time] = {}
+    found = []
+    for index, (operator, done, tier, first) in enumerate(
+        zip(graph.operators, work, tiers, firsts(graph), strict=True)
+    ):
+        plan = schedule.gemm.get(index)
+        key = (
+            operator.kind, operator.name.rsplit(".", 1)[-1], operator.m, operator.n, operator.k, operator.vectors,
+            operator.expert >= 0, "shared" in operator.name, graph.model.has_experts(operator.layer), first, tier, plan,
+            tuple(schedule.gemm.get(i) for i in operator.depends),
+        )  # fmt: skip
+        if key not in known:
+            known[key] = times.at(tier).of(index, first=first)
+        found.append(
+            Predicted(
+                operator,
+                tag_of(operator, _over(schedule, index), prefix_of(graph, operator, first=first)),
+                done,
+                known[key],
+            )
+        )
+    return found
+
+
+def refreshes(params: MachineParams, cycles: float) -> int:
+    """Return the refreshes of all banks in so many core cycles: bank i of b is due first after 1 + i / b intervals.
+
+    Left out: refreshes that are still postponed when the step ends, up to two of a bank that streams to the end.
+
+    Parameters
+    ----------
+    params : MachineParams
+    cycles : float
+    """
+    if not params.dram.refresh:
+        return 0
+    intervals = cycles * params.core_period / params.dram_period / params.dram.nREFI
+    due = np.floor(intervals - np.arange(params.dram.banks) / params.dram.banks)
+    return int(np.maximum(0, due).sum()) * params.pus

@@ -1,0 +1,235 @@
+"""Time of everything between the matrix products: norms, rotation, exchange of heads, routing, sampling, loads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nmpsim.analytic.model.spent import Time
+from nmpsim.analytic.model.units import FP16, FP32, SIGNAL, Array, Streaming, flits, flow, slots, up, way
+from nmpsim.spec.params import CROSSBAR, MESH
+
+
+def furthest(p: Any) -> Array:
+    """Return the links between the two nodes that are furthest apart.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    """
+    noc = p.noc
+    kind = np.asarray(noc.kind)
+    along = np.where(kind == MESH, noc.radix - 1, np.floor(noc.radix / 2))
+    return np.where(kind == CROSSBAR, 0, along * noc.dims)
+
+
+def _pipeline(p: Any, number: Array = 1) -> Array:
+    """Latency of dependent vector operations: the signal before each, its pipeline, less the cycle of its last slot."""
+    return number * p.core.vector_latency
+
+
+def to_all(p: Any, size: Array) -> Time:
+    """Return the time of a small region of every PU that goes straight to all others.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    size : array
+        Bytes.
+    """
+    count = flits(p, 1, size)
+    sent = np.floor(p.pus / 2) * count * flow(p)
+    crossing = np.floor(p.pus / 2) * (np.floor(p.pus / 2) + 1) / 2 * count * p.noc_period / p.core_period
+    some = np.where(np.asarray(p.pus) > 1, 1.0, 0.0)
+    return Time(network=some * np.maximum(sent, crossing), latency=some * way(p, furthest(p)))
+
+
+def norm(p: Any, m: Array, n: Array, *, layered: bool = False, parts: int = 1, even: Array = 1.0) -> Time:
+    """Return the time of a norm of columns that are sliced over the PUs.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, n : array
+        Rows, and columns of the widest slice.
+    layered : bool
+        LayerNorm: two sums, two vectors.
+    parts : int
+        Norms that share one exchange.
+    even : array
+        Mean slice over the widest: PUs with less have told theirs before.
+    """
+    passes = 2 if layered else 1
+    sums = passes * slots(p, m * n, FP16, 0)
+    told = to_all(p, passes * parts * m * FP32)
+    told = replace(told, network=told.network * even)
+    return Time(vector=sums, latency=_pipeline(p)) + told + normed(p, m, n, layered=layered)
+
+
+def normed(p: Any, m: Array, n: Array, *, layered: bool = False) -> Time:
+    """Return the time of the second half of a norm: all sums are there.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, n : array
+    layered : bool
+    """
+    more = 2 if layered else 1
+    found = slots(p, more * m * p.pus, FP32, 0) + slots(p, m, 0, 0, p.core.sqrt_interval)
+    return Time(vector=found + slots(p, m * n, (1 + more) * FP16, FP16), latency=_pipeline(p))
+
+
+def head_norm(p: Any, m: Array, heads: Array, width: Array) -> Time:
+    """Return the time of norms of single heads.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, heads, width : array
+        Rows, heads of the busiest PU, columns of each.
+    """
+    one = slots(p, m * width, FP16, 0) + slots(p, m, 0, 0, p.core.sqrt_interval)
+    return Time(vector=heads * (one + slots(p, m * width, 2 * FP16, FP16)), latency=_pipeline(p))
+
+
+def rope(p: Any, m: Array, heads: Array, width: Array) -> Time:
+    """Return the time of the rotation of heads.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, heads, width : array
+        Rows, heads of the busiest PU, columns of each.
+    """
+    return Time(vector=heads * slots(p, m * width, 2 * FP16 + 2 * FP32, FP16), latency=_pipeline(p))
+
+
+def exchange(p: Any, sent: Array, crossing: Array, copies: Array) -> Time:
+    """Return the time until projected heads have left for their tasks.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    sent : array
+        Flits that a port of the busiest PU sends.
+    crossing : array
+        Flits that the busiest port takes in while it holds up all others.
+    copies : array
+        Elements that stay on their PU.
+    """
+    network = np.maximum(sent, crossing) * flow(p)
+    vector = slots(p, copies, FP16, FP16)
+    return Time(network=network, vector=np.maximum(0.0, vector - network), latency=_pipeline(p))
+
+
+def append(s: Streaming, stores: Array, deepest: Array) -> Time:
+    """Return the time in which new keys and values are stored.
+
+    Parameters
+    ----------
+    s : Streaming
+    stores, deepest : array
+        Beats of the busiest PU, and of its busiest bank.
+    """
+    some = np.minimum(1, stores)
+    return Time(stream=np.maximum(0, deepest - 1) * s.write, vector=stores, latency=some * s.first)
+
+
+def loads(s: Streaming, beats: Array, deepest: Array) -> Time:
+    """Return the time of loads into the buffer.
+
+    Parameters
+    ----------
+    s : Streaming
+    beats, deepest : array
+        Beats of the busiest PU, and row accesses of its busiest bank.
+    """
+    return Time(stream=np.maximum(beats, np.maximum(0, deepest - 1) * s.row), latency=s.first + SIGNAL)
+
+
+def routed(p: Any, m: Array, n: Array, choices: Array, planes: Array, *, every: bool) -> Time:
+    """Return the time in which the best experts and their weights are found, by a softmax.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, n, choices, planes : array
+        Tokens, experts, experts of a token, vectors of partial logits.
+    every : bool
+        Weights are a softmax over all experts.
+    """
+    core = p.core
+    found = slots(p, m * n, planes * FP32, 0)
+    if not every:
+        return Time(vector=found + slots(p, m * choices, 0, FP32, core.exp_interval), latency=_pipeline(p))
+    found = found + slots(p, m * n, planes * FP32, 0, core.exp_interval)
+    return Time(vector=found + slots(p, m * choices, 0, FP32, core.sqrt_interval), latency=_pipeline(p))
+
+
+def picked(p: Any, m: Array, n: Array, choices: Array, planes: Array, groups: Array) -> Time:
+    """Return the same by sigmoid scores of which groups are limited.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, n, choices, planes, groups : array
+    """
+    core = p.core
+    scored = slots(p, m * n, planes * FP32, 0, core.exp_interval) + slots(p, m * n, 0, FP32, core.sqrt_interval)
+    limited = slots(p, m * n, 2 * FP32, 0) + slots(p, m * groups, 0, 0) + slots(p, m * n, 2 * FP32, FP32)
+    weighed = slots(p, m * n, FP32, 0) + slots(p, m * choices, FP32, FP32, core.sqrt_interval)
+    return Time(vector=scored + limited + weighed, latency=_pipeline(p, 3))
+
+
+def rowwise(p: Any, m: Array, n: Array, read: Array, write: Array) -> Time:
+    """Return the time of an operation on each of m rows by itself.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, n : array
+    read, write : array
+        Bytes per element.
+    """
+    return Time(vector=m * slots(p, n, read, write), latency=_pipeline(p))
+
+
+def to_one(p: Any, m: Array) -> Time:
+    """Return the time in which the best tokens of all PUs are merged on one.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m : array
+    """
+    count = flits(p, 1, 8 * m)
+    merge = slots(p, m * p.pus, 2 * FP32, 0) + slots(p, m, 0, 2 * FP32)
+    some = np.where(np.asarray(p.pus) > 1, 1.0, 0.0)
+    return Time(vector=merge, network=some * count * flow(p), latency=some * way(p, furthest(p)) + _pipeline(p))
+
+
+def joined(p: Any, m: Array, columns: Array, stacks: int) -> Time:
+    """Return the time in which the sums of all stacks are added up and the result is everywhere.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, columns : array
+        Rows, and columns of the widest PU.
+    stacks : int
+    """
+    link = p.link
+    ratio = link.period / p.core_period
+    piece = up(columns, stacks)
+    per = np.maximum(flow(p), up(p.noc.flit_bytes, link.bytes) * ratio)
+    over = 2 * way(p, 0) + link.latency * ratio
+    found = Time()
+    for size in (FP32, FP16):
+        one = Time(network=flits(p, m, piece * size) * per, latency=over + 0.0)
+        if size == FP32:
+            one += Time(vector=slots(p, m * piece, 2 * FP32, FP32), latency=_pipeline(p))
+        found += one.times(stacks - 1)
+    return found + Time(vector=slots(p, m * piece, FP32 + FP16, FP16), latency=_pipeline(p))

@@ -1,0 +1,1 @@
+"""Fits the coefficients of the analytical mode to cycle runs: sample, fit, cross-validation, file."""

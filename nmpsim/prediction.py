@@ -1,0 +1,231 @@
+"""From names to an estimate: the analytical mode's way in, beside `nmpsim.api.simulate`.
+
+Examples
+--------
+>>> import nmpsim
+>>> step = nmpsim.estimate("llama-3.1-8b", "snake", batch=1, context=1024, layers=1, calibration="none")
+>>> step.counts["macs"] > 0
+True
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nmpsim import __version__
+from nmpsim.analytic.bounds import bounds, core_GHz, tier_bandwidth
+from nmpsim.analytic.model.calibration import PRIOR, Calibration, load_calibration, shipped_for
+from nmpsim.analytic.model.domain import variables_of
+from nmpsim.analytic.model.rows import tiers_of
+from nmpsim.analytic.model.spent import UNITS
+from nmpsim.analytic.model.step import Predicted, predict, refreshes
+from nmpsim.cost.area import die_area
+from nmpsim.cost.coefficients import value
+from nmpsim.cost.tables import tables
+from nmpsim.errors import Fault, SpecError
+from nmpsim.measure.estimate import Estimate, OperatorEstimate, Outside
+from nmpsim.program.schedule import Schedule
+from nmpsim.schedule.plain import attention_plan, lasting_bytes, plain_schedule
+from nmpsim.schedule.step import Plan, plan_step
+from nmpsim.spec import ChipSpec
+from nmpsim.spec.params import ACT, MAC_TREE, RD, REF, WR, MachineParams
+from nmpsim.workload import Model
+
+PJ = 1e-12
+
+
+def estimate(
+    model: str | Path | Model,
+    chip: str | Path | ChipSpec,
+    *,
+    calibration: str | Path = "shipped",
+    **options: Any,
+) -> Estimate:
+    """Predict one decode step by closed forms.
+
+    Parameters
+    ----------
+    model : str, Path or Model
+        Name of a shipped model, path of a ``config.json``, or a loaded model.
+    chip : str, Path or ChipSpec
+        Name of a shipped chip, path of a chip file, or a loaded chip.
+    calibration : str or Path
+        ``shipped``, ``none`` for the closed forms alone, or a file that ``nmpsim calibrate`` wrote.
+    **options
+        Further parameters of `nmpsim.schedule.step.plan_step`: batch, context, layers, ...
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    SpecError, WorkloadError, InfeasibleError
+        If an input is wrong, or the calibration is stale.
+    """
+    return estimate_plan(plan_step(model, chip, **options), calibration=calibration)
+
+
+def schedule_of(plan: Plan) -> Schedule:
+    """Return the schedule of a step by its policy; of several stacks, the plain one of the most loaded.
+
+    Parameters
+    ----------
+    plan : Plan
+    """
+    graphs, params = plan.graphs, plan.params
+    if len(graphs) == 1:
+        return plan.schedule()
+    load = [g.read_bytes + g.kv_write_bytes for g in graphs]
+    graph = graphs[load.index(max(load))]
+    found = plain_schedule(graph, params, plan.dataflows, first_row=plan.first_row, modes=plan.modes)
+    attending = (plan.modes.attention if plan.modes is not None else ()) or plan.dataflows
+    lasting = lasting_bytes(graph, params, found.gemm)
+    attention = attention_plan(graphs[0], params, attending, lasting)
+    return Schedule(graph, found.chip, found.gemm, attention, found.fill, found.first_row)
+
+
+def calibration_for(name: str | Path, params: MachineParams) -> Calibration | None:
+    """Return a calibration by name or path; None for ``none``.
+
+    Parameters
+    ----------
+    name : str or Path
+    params : MachineParams
+        The chip it is for.
+
+    Raises
+    ------
+    SpecError
+        If there is none for the chip, or it is stale.
+    """
+    if name == "none":
+        return None
+    kind = "mac_tree" if params.core.kind == MAC_TREE else "systolic"
+    path = shipped_for(params.name, kind) if name == "shipped" else Path(name)
+    if path is None:
+        fault = Fault(
+            "calibration", f"none shipped for {params.name}", "a file, or none", "nmpsim calibrate --chip NAME"
+        )
+        raise SpecError("no calibration", [fault])
+    return load_calibration(path)
+
+
+def estimate_plan(
+    plan: Plan, schedule: Schedule | None = None, *, calibration: str | Path | Calibration | None = "shipped"
+) -> Estimate:
+    """Predict a planned step.
+
+    Parameters
+    ----------
+    plan : Plan
+    schedule : Schedule, optional
+        That of the plan's policy by default.
+    calibration : str, Path or Calibration, optional
+        As for `estimate`; None for none.
+
+    Raises
+    ------
+    SpecError, InfeasibleError
+        As for `estimate`.
+    """
+    params = plan.params
+    if params.noc.multicast_lanes:
+        fault = Fault("noc.collectives", "multicast", "messages", "use nmpsim simulate, or messages")
+        raise SpecError("the analytical mode knows no routers that copy", [fault])
+    schedule = schedule or schedule_of(plan)
+    fitted = calibration_for(calibration, params) if isinstance(calibration, str | Path) else calibration
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = predict(schedule, params, plan.tokens)
+    turns = schedule.attention.turns
+    tiers = tiers_of(schedule.graph, params, [f.work for f in found], turns, schedule.first_row)
+    operators = tuple(
+        _operator(f, tier, params, str(schedule.gemm.get(i, "")), fitted)
+        for i, (f, tier) in enumerate(zip(found, tiers, strict=True))
+    )
+    cycles = sum(o.cycles for o in operators)
+    low, high = fitted.interval("step") if fitted is not None else (1.0, 1.0)
+    outside = fitted.outside(variables_of(schedule, params)) if fitted is not None else []
+    clock = core_GHz(params)
+    seconds = cycles / clock * 1e-9
+    counts = _counts(found, params, cycles)
+    moved = [
+        sum(_bytes(f, params) for f, t in zip(found, tiers, strict=True) if t == i) for i in range(params.dram.tiers)
+    ]
+    return Estimate(
+        cycles,
+        cycles * low,
+        cycles * high,
+        clock,
+        seconds,
+        operators,
+        counts,
+        bounds(params, counts["macs"], counts["vector_elements"], moved, 0),
+        {
+            "macs_per_cycle": float(params.core.macs_per_cycle * params.pus),
+            "dram_bytes_per_second": tier_bandwidth(params)[0],
+            "dram_bytes_per_second_slowest": tier_bandwidth(params)[-1],
+            "vector_lanes": float(params.core.lanes * params.pus),
+        },
+        _energy(params, counts, seconds),
+        tuple(Outside(*o) for o in outside),
+        fitted is not None,
+        _provenance(plan, schedule, fitted),
+    )
+
+
+def _bytes(found: Predicted, params: MachineParams) -> int:
+    return (found.work.RD + found.work.WR) * params.dram.column_bytes
+
+
+def _operator(
+    found: Predicted, tier: int, params: MachineParams, plan: str, fitted: Calibration | None
+) -> OperatorEstimate:
+    o, time = found.operator, found.time
+    cycles = float(time.cycles) if fitted is None else float(fitted.cycles(found.kind, time))
+    low, high = fitted.interval(found.kind) if fitted is not None else (1.0, 1.0)
+    theta = PRIOR if fitted is None else fitted.coefficients.get(found.kind, PRIOR)
+    spent = {u: float(v) * t for u, v, t in zip(UNITS, time.values, theta, strict=False)}
+    moved = [0] * params.dram.tiers
+    moved[tier] = _bytes(found, params)
+    least = bounds(params, o.macs, o.vector_elements, moved, 0, whole=False)
+    counts = {k: v for k, v in found.work.counts().items() if k != "messages"}
+    return OperatorEstimate(
+        o.name, str(o.kind), o.layer, plan, cycles, cycles * low, cycles * high, counts, least, spent
+    )
+
+
+def _counts(found: list[Predicted], params: MachineParams, cycles: float) -> dict[str, int]:
+    total = {name: sum(getattr(f.work, name) for f in found) for name in found[0].work.counts() if name != "messages"}
+    return {**total, "PRE": total["ACT"], "REFpb": refreshes(params, cycles)}
+
+
+def _energy(params: MachineParams, counts: dict[str, int], seconds: float) -> dict[str, float]:
+    pJ: Callable[[int], float] = params.command_pJ.__getitem__
+    static = value("static_W_per_mm2") * die_area(params, tables()).mm2
+    return {
+        "dram_ACT": counts["ACT"] * pJ(ACT) * PJ,
+        "dram_RD": counts["RD"] * pJ(RD) * PJ,
+        "dram_WR": counts["WR"] * pJ(WR) * PJ,
+        "dram_REFpb": counts["REFpb"] * pJ(REF) * PJ,
+        "static": static * seconds,
+    }
+
+
+def _provenance(plan: Plan, schedule: Schedule, fitted: Calibration | None) -> dict[str, Any]:
+    return {
+        "nmpsim": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "model": {"name": plan.model.name, "sha256": plan.model.sha256, "source": plan.model.source},
+        "chip": {"name": plan.params.name, "sha256": plan.chip.sha256},
+        "graph_sha256": schedule.graph.sha256,
+        "mode": "analytical",
+        "options": plan.options,
+        "calibration": {"chip": fitted.chip, **fitted.provenance} if fitted is not None else None,
+    }

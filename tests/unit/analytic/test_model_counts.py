@@ -1,0 +1,59 @@
+"""Counts by combinatorics against the program and against runs."""
+
+import pytest
+
+from nmpsim.analytic.model.counts import StepCounts
+from nmpsim.analytic.model.step import predict, refreshes
+from nmpsim.api import prepare, run_job
+from nmpsim.workload.catalog import model_names
+from tests.builders import KINDS, small_chip, small_model
+from tests.encoded_counts import encoded_counts
+from tests.families import FAMILIES
+
+OPTIONS = {"deepseek-v3": {"first_layer": 2, "stacks": 1}, "llama-3.1-405b": {"stacks": 1}}
+"""The last dense layer and the first with experts; one stack holds two layers."""
+
+
+def difference(job) -> list[tuple]:
+    """Return what differs between counts and program: operator, name, counted, encoded."""
+    counted = StepCounts(job.schedule, job.params).all()
+    encoded = encoded_counts(job.program, job.params)
+    return [
+        (operator.name, name, getattr(work, name), entry[name])
+        for operator, work, entry in zip(job.graph.operators, counted, encoded, strict=True)
+        for name in entry
+        if getattr(work, name) != entry[name]
+    ]
+
+
+@pytest.mark.parametrize("chip", KINDS)
+@pytest.mark.parametrize("model", model_names())
+def test_every_operator_of_every_shipped_model_is_counted_as_it_is_encoded(model, chip):
+    job = prepare(model, chip, batch=2, context=96, layers=2, **OPTIONS.get(model, {}))
+    assert difference(job) == []
+
+
+@pytest.mark.parametrize("chip", KINDS)
+@pytest.mark.parametrize("model", [small_model(), *FAMILIES.values()], ids=lambda m: m.name)
+def test_counts_of_a_step_are_those_of_its_run(model, chip):
+    job = prepare(model, small_chip(chip, 4), batch=3, context=40)
+    run = run_job(job)
+    work = [p.work for p in predict(job.schedule, job.params)]
+    actors = job.params.core.strips if chip == "stratum" else 1
+    for name in ("macs", "RD", "WR", "flits"):
+        assert sum(getattr(w, name) for w in work) == run.counts[name], name
+    assert sum(w.passes for w in work) * actors == run.counts["passes"]
+    assert sum(w.ACT for w in work) == run.counts["ACT"]
+    assert abs(sum(w.ACT for w in work) / run.counts["PRE"] - 1) <= 0.02
+    for operator, counted in zip(run.operators, work, strict=True):
+        assert (operator.read_bytes, operator.write_bytes, operator.flits) == (
+            counted.read_bytes,
+            counted.write_bytes,
+            counted.flits,
+        ), operator.name
+
+
+def test_refreshes_of_a_step_that_its_array_limits_are_those_of_its_run():
+    job = prepare("llama-3.1-8b", "snake", batch=16, context=4096, layers=1)
+    run = run_job(job)
+    assert abs(refreshes(job.params, run.cycles) / run.counts["REFpb"] - 1) <= 0.02

@@ -1,0 +1,120 @@
+"""Calibrations as files: stale ones and wrong ones are refused, and what lies outside is named."""
+
+import json
+from itertools import islice
+
+import pytest
+
+import nmpsim
+from nmpsim.analytic.model.calibration import COEFFICIENTS, FORMAT, PRIOR, Calibration, load_calibration
+from nmpsim.analytic.model.sources import APART, engine_hash, engine_text_hash, source_files
+from nmpsim.analytic.model.spent import Time
+from nmpsim.calibration.run import domain_of
+from nmpsim.calibration.sample import CONTEXT, MODELS, SYSTOLIC, points
+from nmpsim.errors import SpecError
+from nmpsim.prediction import estimate_plan
+from nmpsim.schedule.step import plan_step
+from tests.builders import small_chip, small_model
+
+HASHES = {"engine": engine_hash(), "engine_text": engine_text_hash(), "held_out": {"step_mean": 0.0, "time_mean": 0.0}}
+
+
+def calibration(**more):
+    """Return a calibration that doubles the array and knows a small domain."""
+    doubled = (1.0, 2.0, 1.0, 1.0, 1.0, 0.0, 3.0)
+    fields = {
+        "chip": "test",
+        "coefficients": {"qkv over N": doubled},
+        "intervals": {"operators": (0.9, 1.2), "step": (0.95, 1.1)},
+        "domain": {"batch": [1, 4], "context": [16, 64], "topology": ["ring"]},
+        "provenance": HASHES,
+    }
+    return Calibration(**{**fields, **more})
+
+
+def test_a_calibration_is_read_as_it_was_written(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(calibration().text())
+    assert load_calibration(path) == calibration()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"format": FORMAT}), json.dumps({"format": "other"})])
+def test_what_is_no_calibration_is_refused_in_four_parts(tmp_path, text):
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_calibration(path)
+    (fault,) = caught.value.faults
+    assert fault.where == str(path)
+    assert fault.got
+    assert fault.allowed
+    assert "nmpsim calibrate" in fault.todo
+
+
+def test_a_stale_calibration_is_refused(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(calibration(provenance={"engine": "0" * 64, "engine_text": "0" * 64}).text())
+    with pytest.raises(SpecError, match="stale") as caught:
+        nmpsim.estimate(small_model(), small_chip("snake", 2), context=32, calibration=path)
+    assert "--calibration none" in caught.value.faults[0].todo
+
+
+def test_documentation_does_not_make_it_stale(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(calibration(provenance={**HASHES, "engine_text": "0" * 64}).text())
+    assert load_calibration(path).chip == "test"
+
+
+def test_coefficients_are_applied_by_kind_and_unknown_kinds_stay():
+    time = Time(stream=10.0, array=100.0, hidden=50.0)
+    assert calibration().cycles("qkv over N", time) == 10 + 200 + 3
+    assert calibration().cycles("norm", time) == time.cycles
+    assert len(PRIOR) == len(COEFFICIENTS)
+
+
+def test_an_estimate_outside_the_domain_says_by_which_variable():
+    inside = calibration(domain={})
+    plan = plan_step(small_model(), small_chip("snake", 2), batch=5, context=32)
+    found = estimate_plan(plan, calibration=calibration())
+    named = {o.variable: (o.value, o.allowed) for o in found.outside}
+    assert named["batch"] == ("5", "1 to 4")
+    assert "context" not in named
+    assert "topology" not in named
+    assert "vector lanes" in named  # the sample had no value of it
+    assert len(estimate_plan(plan, calibration=inside).outside) == len(named) + 2
+    assert estimate_plan(plan, calibration=None).outside == ()
+
+
+def test_intervals_hold_the_prediction_and_the_operators_add_up():
+    plan = plan_step(small_model(), small_chip("snake", 2), batch=3, context=32)
+    found = estimate_plan(plan, calibration=calibration())
+    assert found.low == pytest.approx(found.cycles * 0.95)
+    assert found.high == pytest.approx(found.cycles * 1.1)
+    assert sum(o.cycles for o in found.operators) == pytest.approx(found.cycles)
+    assert all(o.low <= o.cycles <= o.high for o in found.operators)
+
+
+def test_the_domain_is_the_range_of_the_sample():
+    found = domain_of([{"batch": 2, "topology": "ring"}, {"batch": 7, "topology": "mesh"}])
+    assert found["topology"] == ["mesh", "ring"]
+    assert found["batch"] == [2, 7]
+
+
+def test_the_sample_is_repeatable_and_fills_its_ranges():
+    some = list(islice(points("snake", "systolic", 8), 200))
+    assert some == list(islice(points("snake", "systolic", 8), 200))
+    assert some != list(islice(points("snake", "systolic", 9), 200))
+    settings = [point.settings for point in some]
+    assert {s["model"] for s in settings} == {name for name, _ in MODELS}
+    assert {s["overrides"]["core.vector.lanes"] for s in settings} == set(SYSTOLIC["core.vector.lanes"])
+    assert min(s["batch"] for s in settings) == 1
+    assert max(s["batch"] for s in settings) > 40
+    assert CONTEXT[0] <= min(s["context"] for s in settings) < 600
+    assert max(s["context"] for s in settings) > 16000
+
+
+def test_sources_that_count_are_the_cycle_modes_and_the_closed_forms():
+    names = [str(file) for file in source_files()]
+    assert any(name.endswith("core/array.py") for name in names)
+    assert any(name.endswith("analytic/model/units.py") for name in names)
+    assert not any(part in name for name in names for part in APART)

@@ -1,0 +1,75 @@
+"""Fits on made-up operators of which the truth is known."""
+
+import numpy as np
+import pytest
+
+from nmpsim.analytic.model.calibration import COEFFICIENTS, PRIOR
+from nmpsim.calibration.fit import Seen, coefficients_of, cross_validated, errors_of, fit, interval, predicted
+
+TRUTH = (1.1, 1.0, 0.5, 2.0, 0.8, 0.1, 0.0)
+
+
+def operators(number, noise=0.0, seed=0, runs=40, truth=TRUTH):
+    """Return operators whose cycles follow coefficients, with relative noise."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for i in range(number):
+        features = np.append(draw.exponential(1000, len(COEFFICIENTS) - 1), 1.0)
+        cycles = float(np.dot(truth, features)) * float(np.exp(noise * draw.normal()))
+        found.append(Seen(i % runs, "gemm" if i % 3 else "norm", features, cycles))
+    return found
+
+
+def test_coefficients_that_made_the_cycles_are_found():
+    seen = operators(600)
+    for theta in coefficients_of(seen).values():
+        assert theta[:6] == pytest.approx(TRUTH[:6], abs=0.02)
+    assert errors_of(seen, predicted(seen, coefficients_of(seen)))["p95"] < 0.02
+
+
+def test_a_unit_that_is_never_used_keeps_the_coefficient_of_the_closed_form():
+    seen = [Seen(i, "x", np.array([100.0 * (i + 1), 0, 0, 0, 0, 0, 1.0]), 120.0 * (i + 1)) for i in range(50)]
+    theta = coefficients_of(seen)["x"]
+    assert theta[1:6] == pytest.approx(PRIOR[1:6])
+    assert theta[0] == pytest.approx(1.2, abs=0.02)
+
+
+def test_no_coefficient_is_negative():
+    seen = [Seen(i, "x", np.array([0, 0, 0, 0, 50.0, 10.0 * i, 1.0]), max(1.0, 40.0 - i)) for i in range(40)]
+    assert min(coefficients_of(seen)["x"]) >= 0
+
+
+def test_one_operator_hardly_moves_the_closed_form_and_many_do():
+    one = Seen(0, "x", np.array([1000.0, 0, 0, 0, 0, 0, 1.0]), 2000.0)
+    few, many = coefficients_of([one])["x"][0], coefficients_of([one] * 200)["x"][0]
+    assert few < many
+    assert many == pytest.approx(2.0, abs=0.05)
+
+
+def test_cross_validation_predicts_no_run_from_itself():
+    seen = operators(300, noise=0.05)
+    strange = [s if s.run else Seen(0, s.kind, s.features, s.cycles * 50) for s in seen]
+    apart = cross_validated(strange, 1)
+    for one, found in zip(strange, apart, strict=True):
+        if one.run == 0:
+            assert found < one.cycles / 5  # fitted without its run, which is fifty times too long
+
+
+def test_intervals_cover_what_they_say():
+    fitted = fit(operators(1500, noise=0.1), seed=2)
+    fresh = operators(1500, noise=0.1, seed=9)
+    found = predicted(fresh, fitted.coefficients)
+    inside = [
+        fitted.intervals[s.kind][0] * p <= s.cycles <= fitted.intervals[s.kind][1] * p
+        for s, p in zip(fresh, found, strict=True)
+    ]
+    assert 0.85 <= np.mean(inside) <= 0.95
+
+
+def test_an_interval_widens_for_few_values():
+    assert interval(np.arange(10.0)) == (0.0, 9.0)
+
+
+def test_errors_of_perfect_predictions_are_none():
+    seen = operators(30)
+    assert set(errors_of(seen, np.array([s.cycles for s in seen])).values()) == {0.0}
