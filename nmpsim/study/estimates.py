@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
-from nmpsim.analytic.model.calibration import shipped_for
+from nmpsim.analytic.model.calibration import Calibration, load_calibration, shipped_for
 from nmpsim.cost.area import die_area
 from nmpsim.cost.tables import tables
+from nmpsim.errors import SpecError
 from nmpsim.prediction import estimate_plan
 from nmpsim.schedule.modes import Modes
 from nmpsim.schedule.step import plan_step
@@ -16,8 +18,18 @@ from nmpsim.study.tasks import check_settings, chip_of
 ESTIMATE = "nmpsim.study.estimates:estimated"
 
 
+@cache
+def _fitted(chip: str, kind: str) -> Calibration | None:
+    """Return the calibration that ships for a chip; None if there is none, or it is stale."""
+    path = shipped_for(chip, kind)
+    try:
+        return None if path is None else load_calibration(path)
+    except SpecError:
+        return None
+
+
 def estimated(settings: dict[str, Any]) -> dict[str, Any]:
-    """Predict one decode step by closed forms, with the calibration that ships for its chip, if any does.
+    """Predict one decode step by closed forms, fitted as ships for its chip, if that is not stale.
 
     Parameters
     ----------
@@ -41,8 +53,7 @@ def estimated(settings: dict[str, Any]) -> dict[str, Any]:
     modes = Modes(gemm, attending) if gemm or attending else None
     plan = plan_step(chip=chip_of(settings), modes=modes, **taken)
     kind = "mac_tree" if plan.chip.core.mac_tree is not None else "systolic"
-    shipped = shipped_for(plan.params.name, kind) is not None
-    found = estimate_plan(plan, calibration="shipped" if shipped else "none")
+    found = estimate_plan(plan, calibration=_fitted(plan.params.name, kind))
     area = die_area(plan.params, tables())
     return {
         "cycles": found.cycles,

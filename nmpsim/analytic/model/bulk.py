@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from nmpsim.analytic.model.calibration import Calibration
 from nmpsim.analytic.model.chips import Chips
+from nmpsim.analytic.model.shares import firsts
 from nmpsim.analytic.model.spent import Time
-from nmpsim.analytic.model.step import CONSUMERS, firsts, prefix_of, tag_of
+from nmpsim.analytic.model.step import CONSUMERS, prefix_of, tag_of
 from nmpsim.analytic.model.times import StepTimes
 from nmpsim.analytic.model.units import NEVER, Array, Streaming, passes, streaming, up
 from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from nmpsim.analytic.model.attention import AttentionWork
-from nmpsim.analytic.model.shares import Ints, column_counts, even
+from nmpsim.analytic.model.shares import Ints, column_counts, even, firsts
 from nmpsim.analytic.model.work import (
     NOTHING,
     Chunks,
@@ -25,7 +25,7 @@ from nmpsim.analytic.model.work import (
     streamed,
     told_to_all,
 )
-from nmpsim.program.schedule import OVER_K, GemmPlan, Schedule
+from nmpsim.program.schedule import OVER_K, OVER_N, GemmPlan, Schedule
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import (
     ABSORBED,
@@ -72,14 +72,11 @@ class StepCounts:
 
     def all(self) -> list[Work]:
         """Return the work of every operator, in the order of the graph."""
-        found = []
-        gathers: set[int] = set()
-        for index, operator in enumerate(self.graph.operators):
-            first = operator.kind is K.GATHER and operator.layer not in gathers
-            if operator.kind is K.GATHER:
-                gathers.add(operator.layer)
-            found.append(self.of(index, operator, first=first))
-        return found
+        firsts_of = firsts(self.graph, self.schedule.gemm)
+        return [
+            self.of(index, operator, first=first)
+            for index, (operator, first) in enumerate(zip(self.graph.operators, firsts_of, strict=True))
+        ]
 
     def of(self, index: int, operator: Operator, *, first: bool = False) -> Work:
         """Return the work of an operator.
@@ -90,13 +87,13 @@ class StepCounts:
             In the graph.
         operator : Operator
         first : bool
-            It is the first gather of its layer, which brings the activations to all PUs.
+            It is the gather that brings the activations of its layer to all PUs.
         """
         part = operator.name.rsplit(".", 1)[-1]
         key = (
             part, operator.kind, operator.m, operator.n, operator.k, operator.vectors, operator.expert >= 0, first,
             operator.layer < 0, "shared" in operator.name, self.model.has_experts(operator.layer),
-            self.schedule.gemm.get(index),
+            self.schedule.gemm.get(index), self._tells(operator),
         )  # fmt: skip
         if key not in self._known:
             self._known[key] = self._counted(index, operator, part, first=first)
@@ -320,4 +317,12 @@ class StepCounts:
             return NOTHING  # the rows of its tokens stand everywhere
         if operator.kind is K.ATTN_OUT and not (self.model.latent is not None and self.model.latent.form == ABSORBED):
             return self.attention.gathered()
-        return gathered(operator.m, entry, self.flit)
+        silent = int((entry == 0).sum()) if self._tells(operator) else 0
+        return gathered(operator.m, entry, self.flit) + told_to_all(4, silent, self.pus, self.flit)
+
+    def _tells(self, operator: Operator) -> bool:
+        """Whether PUs without a part of an expert's activations tell that they are over with the expert before."""
+        if operator.kind is not K.DOWN or operator.expert < 0 or self.down_over_k:
+            return False
+        activation = self.graph.operators[operator.depends[0]]
+        return self.schedule.gemm[activation.depends[0]].over == OVER_N

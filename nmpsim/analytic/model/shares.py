@@ -6,6 +6,7 @@ over strips  strip s of a group, group g of G: the beats of one operand, each in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from nmpsim.program.isa import IS, K_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE
 from nmpsim.program.packing import stored_beats
-from nmpsim.program.schedule import PassPlan
+from nmpsim.program.schedule import OVER_N, GemmPlan, PassPlan
 from nmpsim.spec.params import CoreParams
+from nmpsim.workload import OperatorGraph, OperatorKind
 
 Ints = NDArray[np.int64]
 
@@ -142,3 +144,25 @@ def form(shape: PassPlan) -> tuple[int, int, int, int]:
     shape : PassPlan
     """
     return shape.flow, shape.group, shape.split, shape.contiguous
+
+
+def firsts(graph: OperatorGraph, gemm: Mapping[int, GemmPlan] | None = None) -> list[bool]:
+    """Return of every operator whether it is the gather that brings the activations of its layer to all PUs.
+
+    That is the first gather of a layer, unless a shared expert over N had them brought before.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    gemm : mapping of int to GemmPlan, optional
+        Plans of the operators; without, shared experts are taken to be over N.
+    """
+    found, seen = [], set[int]()
+    for index, operator in enumerate(graph.operators):
+        kind = operator.kind
+        if kind is OperatorKind.GATE_UP and "shared" in operator.name and (gemm is None or gemm[index].over == OVER_N):
+            seen.add(operator.layer)
+        found.append(kind is OperatorKind.GATHER and operator.layer not in seen)
+        if kind is OperatorKind.GATHER:
+            seen.add(operator.layer)
+    return found

@@ -9,6 +9,7 @@ import numpy as np
 
 from nmpsim.analytic.model.counts import StepCounts
 from nmpsim.analytic.model.rows import tiers_of
+from nmpsim.analytic.model.shares import firsts
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.times import StepTimes
 from nmpsim.analytic.model.work import Work
@@ -34,22 +35,6 @@ class Predicted:
     kind: str
     work: Work
     time: Time
-
-
-def firsts(graph: OperatorGraph) -> list[bool]:
-    """Return of every operator whether it is the first gather of its layer.
-
-    Parameters
-    ----------
-    graph : OperatorGraph
-    """
-    found, seen = [], set[int]()
-    for operator in graph.operators:
-        gathers = operator.kind is OperatorKind.GATHER
-        found.append(gathers and operator.layer not in seen)
-        if gathers:
-            seen.add(operator.layer)
-    return found
 
 
 def prefix_of(graph: OperatorGraph, operator: Operator, *, first: bool) -> str:
@@ -128,7 +113,7 @@ def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] =
     known: dict[tuple[Any, ...], Time] = {}
     found = []
     for index, (operator, done, tier, first) in enumerate(
-        zip(graph.operators, work, tiers, firsts(graph), strict=True)
+        zip(graph.operators, work, tiers, firsts(graph, schedule.gemm), strict=True)
     ):
         plan = schedule.gemm.get(index)
         key = (

@@ -3,7 +3,7 @@
 ring
     every node sends to the next one; all-gather and reduce-scatter take n - 1 rounds of one share, an all-reduce both.
 direct
-    the root sends to all, or all to the root; each node to all others, its next first.
+    the root sends to all, or all to the root; each node to all others, by turns up and down, the nearest first.
 doubling
     a binomial tree: the nodes that have (or have yet to give) double (or halve) each round.
 
@@ -229,9 +229,10 @@ def message_plan(
 
 
 def _pairs(plan: MessagePlan, kind: str, flits: int, sizes: list[list[int]] | None) -> None:
-    """Let every node send to every other, its next one first."""
+    """Let every node send to every other, by turns up and down, the nearest first: both ways of a ring are used."""
     n = plan.nodes
-    for k in range(1, n):
+    for turn in range(2, n + 1):
+        k = turn // 2 if turn % 2 == 0 else n - turn // 2
         for i in range(n):
             j = (i + k) % n
             if kind == "all-to-all":

@@ -8,7 +8,15 @@ from nmpsim.validate.predict import COLUMNS
 from tests.architecture.sources import ROOT
 from tests.unit.cli.bench import call
 
+MODEL = "def predict(operator, chip):\n    return 1.0 + operator.macs / chip.macs_per_cycle\n"
 EXAMPLE = f"{ROOT / 'docs' / 'examples' / 'my_model.py'}:predict"
+
+
+@pytest.fixture
+def mine(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(MODEL)
+    return f"{path}:predict"
 
 
 def test_models_are_judged_side_by_side(tmp_path):
