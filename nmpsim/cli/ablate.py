@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from nmpsim.cli.claims import study_bar
 from nmpsim.cli.exits import exit_codes
 from nmpsim.cli.options import Numbers
+from nmpsim.cli.study_bar import study_bar
 from nmpsim.errors import Fault
 
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nmpsim.cli.exits import exit_codes
 from nmpsim.cli.options import Numbers
-
-if TYPE_CHECKING:
-    from nmpsim.study.runner import Outcome, Progress
+from nmpsim.cli.study_bar import study_bar
 
 claims = typer.Typer(
     help="Published claims as experiments with a verdict.",
@@ -100,19 +95,3 @@ def run(
         for claim in chosen:
             finding = results[claim.name]
             typer.echo(f"{claim.name}: {finding.verdict}\n  {finding.reason}\n  {claim.folder}")
-
-
-@contextmanager
-def study_bar() -> Iterator[Progress]:
-    """Show a bar of the runs on stderr."""
-    import tqdm
-
-    with tqdm.tqdm(unit="run", file=sys.stderr, mininterval=0.5 if sys.stderr.isatty() else 5.0) as bar:
-
-        def advance(done: int, total: int, outcome: Outcome) -> None:
-            bar.total = total
-            if outcome.error:
-                bar.write(f"failed: {outcome.point.text}: {outcome.error.splitlines()[0]}", file=sys.stderr)
-            bar.update(done - bar.n)
-
-        yield advance

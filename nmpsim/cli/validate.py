@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +9,10 @@ import typer
 
 from nmpsim.cli.exits import exit_codes
 from nmpsim.cli.options import Numbers
+from nmpsim.cli.study_bar import study_bar
 from nmpsim.errors import Fault, NmpsimError
 
 if TYPE_CHECKING:
-    from nmpsim.study.runner import Outcome, Progress
     from nmpsim.validate.predict import Prediction
     from nmpsim.validate.reference import Reference
     from nmpsim.validate.suite import Suite
@@ -137,7 +134,7 @@ def _reference(
                 f"nmpsim: the table of suite {suite.name} is stale: changed since are {warning}; {again}", err=True
             )
         return reference, warning
-    with _bar() as advance:
+    with study_bar() as advance:
         reference, seconds = run_suite(suite, cache, workers=workers, progress=advance)
     if table:
         write_reference(reference, Path(table), seconds)
@@ -155,19 +152,3 @@ def _write_template(path: Path, reference: Reference) -> None:
         fault = Fault(f"--template {path}", error.strerror or str(error), "a file to write", "choose another file")
         raise NmpsimError("cannot write the template", [fault]) from error
     typer.echo(f"{len(reference.rows):,} lines written to {path}: fill in the column cycles")
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """Show a bar of the runs on stderr."""
-    import tqdm
-
-    with tqdm.tqdm(unit="run", file=sys.stderr, mininterval=0.5 if sys.stderr.isatty() else 5.0) as bar:
-
-        def advance(done: int, total: int, outcome: Outcome) -> None:
-            bar.total = total
-            if outcome.error:
-                bar.write(f"failed: {outcome.point.text}: {outcome.error.splitlines()[0]}", file=sys.stderr)
-            bar.update(done - bar.n)
-
-        yield advance
