@@ -11,7 +11,7 @@ import pywellen
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace as PerfettoTrace
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import TrackEvent
 
-from nmpsim.api import run_job
+from nmpsim.api import run_job, simulate
 from nmpsim.dram.check.native import check_native
 from nmpsim.errors import NmpsimError
 from nmpsim.program.isa import SEND
@@ -21,7 +21,7 @@ from nmpsim.trace.export import write_arrays, write_command_trace
 from nmpsim.trace.lines import cycle_lines
 from nmpsim.trace.perfetto import BLANK, lanes_of, write_perfetto
 from nmpsim.trace.waves import scope_of, write_waves
-from tests.builders import small_job
+from tests.builders import small_chip, small_job, small_model
 from tests.unit.cli.bench import call
 
 
@@ -105,6 +105,14 @@ def test_arrows_go_from_a_message_to_who_waits_for_it():
             assert made["end"][source] < made["start"][target]
             seen.add((made["pu"][source], made["pu"][target]))
     assert seen == {(0, 1), (1, 0)}
+
+
+def test_a_multicast_serves_one_instruction_of_every_other_pu():
+    chip = small_chip("snake", 4, noc__collectives="multicast")
+    seen = simulate(small_model(), chip, batch=2, context=16, layers=1, trace="full").trace
+    made, flows = seen.columns("instructions"), seen.columns("flows")
+    arrows = np.bincount(flows["source"], minlength=len(made["op"]))[made["op"] == SEND]
+    assert set(arrows.tolist()) == {1, 3}  # a message, and a multicast to four PUs
 
 
 def test_no_two_slices_of_a_lane_overlap():
