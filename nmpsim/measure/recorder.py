@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Recorder(Protocol):
     """Takes the logs of a die whenever they are full, and once at the end.
@@ -24,14 +27,14 @@ class Recorder(Protocol):
             In the order of their ends for every unit.
         """
 
-    def bank(self, pu: int, rows: Any) -> None:
+    def bank(self, pu: int, words: NDArray[np.int64]) -> None:
         """Take intervals of the banks of a channel.
 
         Parameters
         ----------
         pu : int
-        rows : array of BANK_INTERVAL
-            In the order of time for every bank.
+        words : ndarray of int64
+            As `nmpsim.dram.native.state.BANK_BITS` tells; those of a bank follow each other without a gap from tick 0.
         """
 
     def link(self, rows: Any) -> None:

@@ -23,12 +23,12 @@ REASON_BITS = 8
 """A key of the table of banks is ``unit << REASON_BITS | reason``: one column takes less time to write than two."""
 
 TICKS = ("act", "first", "pre")
-"""Fields of ROW_ACCESS that are stored as ticks from `at`, the first of them that is there; -1 = none."""
+"""Fields of ROW_ACCESS that are ticks after its `at`; -1 = none."""
 
 COLUMNS: dict[str, dict[str, str]] = {
     "intervals": {"unit": "u4", "reason": "u1", "operator": "i4", "value": "i4", "start": "i8", "end": "i8"},
     "banks": {"key": "u4", "length": "i4"},
-    "accesses": {"pu": "u4", "at": "i8"} | dict.fromkeys(ROW_ACCESS.dtype.names or (), "i4"),
+    "accesses": {"pu": "u4"} | dict.fromkeys(ROW_ACCESS.dtype.names or (), "i4") | {"at": "i8"},
 }
 
 

@@ -27,19 +27,24 @@ from pyarrow import parquet
 
 from nmpsim.core.state import COMPLETED, TAKEN
 from nmpsim.dram.address import field_names
-from nmpsim.dram.native.state import ROW_ACCESS
+from nmpsim.dram.native.state import BANK_BITS, ROW_ACCESS
+from nmpsim.dram.native.state import REASON_BITS as BANK_REASON_BITS
 from nmpsim.program.isa import op_name
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
 from nmpsim.spec.standard.native import machine_protocol
 from nmpsim.trace.instructions import flow_table, instruction_table
 from nmpsim.trace.options import TraceOptions
-from nmpsim.trace.store import COLUMNS, REASON_BITS, TICKS, Table, file_of
+from nmpsim.trace.store import COLUMNS, REASON_BITS, Table, file_of
 from nmpsim.trace.units import first_reason, reason_letters, reason_names, unit_table
 
 FORMAT = "nmpsim-trace-2"
 META = "trace.json"
 TABLES = ("intervals", "banks", "accesses", "instructions", "flows")
+
+REASON_WORD = 2**BANK_REASON_BITS - 1
+BANK_WORD = 2 ** (BANK_BITS + BANK_REASON_BITS) - 1
+"""Parts of the word that tells of an interval of a bank: its reason; bank and reason."""
 
 FILES = (META, *map(file_of, TABLES))
 """All files of a trace."""
@@ -71,6 +76,7 @@ class TraceWriter:
         banks = _numbers(params.pus, [u for u in self.units if u.family == "bank"])
         links = np.array([u.number for u in self.units if u.family == "link"], np.int64)
         self._bank_keys = (banks << REASON_BITS) + first_reason("bank")  # by PU and bank, of the first reason
+        self._bank_until = np.zeros(banks.shape, np.int64)  # by PU and bank, what was recorded so far
         self._link_keys = (links << REASON_BITS) + first_reason("link")  # by link
         self._wanted = np.array([*chosen, False])  # the last one is for what has no unit
         self._all = all(chosen[u.number] for u in self.units if u.family in {"bank", "link"})
@@ -132,18 +138,27 @@ class TraceWriter:
         }
         self._tables["intervals"].add(columns, None if keep.all() else keep)
 
-    def bank(self, pu: int, rows: Any) -> None:
+    def bank(self, pu: int, words: NDArray[np.int64]) -> None:
         """Store intervals of the banks of a channel.
 
         Parameters
         ----------
         pu : int
-        rows : array of BANK_INTERVAL
+        words : ndarray of int64
+            As `nmpsim.dram.native.state.BANK_BITS` tells.
         """
         if self._no_bank:
             return
-        rows = np.asarray(rows)
-        self._lengths(self._bank_keys[pu], "bank", rows)
+        low = words & BANK_WORD
+        bank, length = low >> BANK_REASON_BITS, words >> BANK_WORD.bit_length()
+        key = self._bank_keys[pu][bank] + (low & REASON_WORD)
+        keep = None
+        if self._window is not None:
+            start = self._starts(self._bank_until[pu], bank, length)
+            end = start + length
+            keep = self._clip(start, end)
+            length = end - start
+        self._store_lengths(key, length, keep)
 
     def link(self, rows: Any) -> None:
         """Store intervals of the links.
@@ -155,21 +170,28 @@ class TraceWriter:
         if self._no_link:
             return
         rows = np.asarray(rows)
-        self._lengths(self._link_keys, "link", rows)
+        start, end = rows["start"].copy(), rows["end"].copy()
+        keep = self._clip(start, end)
+        self._store_lengths(self._link_keys[rows["link"]] + rows["reason"], end - start, keep)
 
-    def _lengths(self, keys: NDArray[np.int64], name: str, rows: NDArray[np.void]) -> None:
-        """Store intervals of units whose intervals follow each other without a gap; `keys` by the field `name`."""
-        key = keys[rows[name]]
-        start, end = rows["start"], rows["end"]
-        keep = None
-        if self._window is not None:
-            start, end = start.copy(), end.copy()
-            keep = self._clip(start, end)
+    @staticmethod
+    def _starts(until: NDArray[np.int64], bank: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the starts of intervals that follow those before them; `until`, by bank, moves on."""
+        order = np.argsort(bank, kind="stable")
+        ends = np.cumsum(length[order])
+        of, first, rows = np.unique(bank[order], return_index=True, return_counts=True)
+        before = np.repeat(ends[first] - length[order][first] - until[of], rows)
+        start = np.empty(len(bank), np.int64)
+        start[order] = ends - length[order] - before
+        until[of] = (ends - before)[first + rows - 1]
+        return start
+
+    def _store_lengths(self, key: NDArray[np.int64], length: NDArray[np.int64], keep: NDArray[np.bool_] | None) -> None:
+        """Store intervals of units whose intervals follow each other without a gap."""
         if not self._all:
             wanted = self._wanted[key >> REASON_BITS]
             keep = wanted if keep is None else keep & wanted
-        key += rows["reason"]
-        self._tables["banks"].add({"key": key, "length": end - start}, keep)
+        self._tables["banks"].add({"key": key, "length": length}, keep)
 
     def access(self, pu: int, rows: Any) -> None:
         """Store row accesses of a channel.
@@ -185,19 +207,11 @@ class TraceWriter:
         keep = None
         if self._window is not None:
             low, high = self._window
-            first = np.where(rows["act"] >= 0, rows["act"], np.where(rows["first"] >= 0, rows["first"], rows["pre"]))
-            last = np.maximum(
-                np.maximum(rows["act"], rows["pre"]), rows["first"] + np.maximum(rows["count"] - 1, 0) * rows["step"]
-            )
-            keep = (last >= low) & (first < high)
+            after = rows["first"] + np.maximum(rows["count"] - 1, 0) * rows["step"]
+            last = rows["at"] + np.maximum(np.maximum(rows["act"], rows["pre"]), after)
+            keep = (last >= low) & (rows["at"] < high)
         columns = {name: rows[name] for name in ROW_ACCESS.dtype.names or ()}
-        at = columns["act"]
-        if at.min() < 0:
-            first = columns["first"]
-            at = np.where(at >= 0, at, np.where(first >= 0, first, columns["pre"]))
-        for name in TICKS:
-            columns[name] = np.where(columns[name] >= 0, columns[name] - at, -1)
-        self._tables["accesses"].add({"pu": np.full(len(rows), pu), "at": at, **columns}, keep)
+        self._tables["accesses"].add({"pu": np.full(len(rows), pu, np.uint32), **columns}, keep)
 
     def close(self, until: int) -> None:
         """Store the rest, and give the files their names.

@@ -190,6 +190,24 @@ def test_a_window_and_a_filter_keep_what_lies_inside():
     assert ported.intervals().tolist() == whole.intervals(ported.recorded).tolist()
 
 
+def test_a_window_is_the_same_however_often_the_logs_are_handed_over(monkeypatch):
+    params, program, _ = random_program(Dice(1))
+    cycles = traced(params, program)[1].until // params.core_period
+    start, end = cycles // 4, cycles // 2
+    _, whole = traced(params, program, start=start, end=end)
+    banks, handed = TraceWriter.bank, []
+
+    def in_pieces(writer, pu, words):
+        for first in range(0, len(words), 7):
+            handed.append(pu)
+            banks(writer, pu, words[first : first + 7])
+
+    monkeypatch.setattr(TraceWriter, "bank", in_pieces)
+    _, part = traced(params, program, start=start, end=end)
+    assert len(handed) > 2 * params.pus
+    assert part.intervals().tolist() == whole.intervals().tolist()
+
+
 def test_a_trace_in_files_is_the_trace_in_memory(tmp_path):
     params, program, _ = random_program(Dice(5))
     _, here = traced(params, program)

@@ -4,14 +4,16 @@ A row access and the one after it, as `ROW_ACCESS` holds them (columns in steps 
 
     cycle    0    1    2    3    4    5    6    7    8    9    10   11
     command  ACT            RD   RD   RD   RD        PRE       ACT
-    record   act 0, first 3, step 1, count 4, pre 8            act 10 ...
+    record   at 0, act 0, first 3, step 1, count 4, pre 8      at 10, act 0 ...
 
+`at` is a tick, `act`, `first` and `pre` are ticks after it.
 Columns that do not follow in equal steps begin another record, with ``act`` -1.  In skip mode columns are issued ahead
 of time, but with the same ticks and in the same order within their bank, so the records of a bank are the same.
 """
 
 from __future__ import annotations
 
+from nmpsim.dram.native.state import BANK_BITS, REASON_BITS
 from nmpsim.kernel import inlined
 from nmpsim.spec.params import ACT, PRE, RD, REF, WR
 
@@ -23,12 +25,9 @@ NOTHING = -1
 def flush_interval(state, c, b):
     """Append the held interval of a bank to the log of its channel."""
     channel, bank = state.channel[c], state.bank[c, b]
-    if bank.held_to > bank.held_from:
-        entry = state.interval[c, channel.intervals]
-        entry.bank = b
-        entry.reason = bank.held_reason
-        entry.start = bank.held_from
-        entry.end = bank.held_to
+    ticks = bank.held_to - bank.held_from
+    if ticks > 0:
+        state.interval[c, channel.intervals] = (ticks << BANK_BITS | b) << REASON_BITS | bank.held_reason
         channel.intervals += 1
 
 
@@ -53,30 +52,20 @@ def flush_access(state, c, b):
     burst = state.burst[c, b]
     if burst.command != NOTHING:
         channel = state.channel[c]
-        entry = state.access[c, channel.accesses]
-        entry.bank = b
-        entry.command = burst.command
-        entry.row = burst.row
-        entry.act = burst.act
-        entry.columns = burst.columns
-        entry.column = burst.column
-        entry.count = burst.count
-        entry.first = burst.first
-        entry.step = burst.step
-        entry.port = burst.port
-        entry.pre = burst.pre
+        state.access[c, channel.accesses] = burst
         channel.accesses += 1
         burst.command = NOTHING
 
 
 @inlined
 def open_access(state, c, b, command, row, act, columns, column):
-    """Begin to record a row access."""
+    """Begin to record a row access, with the tick of its ACT or -1."""
     flush_access(state, c, b)
     burst = state.burst[c, b]
+    burst.at = act
     burst.command = command
     burst.row = row
-    burst.act = act
+    burst.act = min(act, 0)
     burst.columns = columns
     burst.column = column
     burst.count = 0
@@ -87,19 +76,28 @@ def open_access(state, c, b, command, row, act, columns, column):
 
 
 @inlined
+def ticks_into(burst, at):
+    """Return how long after its first command a row access has its command at tick `at`, which may be the first."""
+    if burst.at < 0:
+        burst.at = at
+    return at - burst.at
+
+
+@inlined
 def record_column(state, c, b, command, at, port):
     """Record a RD or WR: as the next one of the row access, or in a record of its own."""
     bank, burst = state.bank[c, b], state.burst[c, b]
     column = bank.first_column + bank.issued - 1
     if burst.command == command and burst.count > 0 and burst.port == port and column == burst.column + burst.count:
+        after = at - burst.at - burst.first
         if burst.count == 1:
-            burst.step = at - burst.first
-        if at == burst.first + burst.count * burst.step:
+            burst.step = after
+        if after == burst.count * burst.step:
             burst.count += 1
             return
     if burst.command != command or burst.count > 0:
         open_access(state, c, b, command, bank.row, -1, 0, column)
-    burst.first = at
+    burst.first = ticks_into(burst, at)
     burst.count = 1
     burst.port = port
 
@@ -118,7 +116,7 @@ def record_command(state, c, b, command, at, port):
     elif command == PRE:
         if state.burst[c, b].command == NOTHING:
             open_access(state, c, b, WR if bank.is_write else RD, bank.row, -1, 0, -1)
-        state.burst[c, b].pre = at
+        state.burst[c, b].pre = ticks_into(state.burst[c, b], at)
         flush_access(state, c, b)
     else:
         record_column(state, c, b, command, at, port)

@@ -141,27 +141,23 @@ LOG_ENTRY = Record(
     ("port", "", "port of RD and WR, counted through the channel; else -1"),
 )
 
-BANK_INTERVAL = Record(
-    "BANK_INTERVAL",
-    ("bank", "bank", "which"),
-    ("reason", "", "what the bank spent its cycles on"),
-    ("start", "tick", "first tick"),
-    ("end", "tick", "first tick after it"),
-)
+BANK_BITS, REASON_BITS = 16, 8
+"""An interval of a bank is one word, ``ticks << 24 | bank << 8 | reason``: a full recording writes millions of them."""
 
 ROW_ACCESS = Record(
     "ROW_ACCESS",
+    ("at", "tick", "its first command; `act`, `first` and `pre` are ticks after it"),
     ("bank", "bank", "which"),
     ("command", "", "RD, WR or REF"),
     ("row", "row", "row; -1 for REFpb"),
-    ("act", "tick", "tick of the ACT, or of the REFpb; -1 where the row was open"),
+    ("act", "tick", "ACT, or REFpb; -1 where the row was open"),
     ("columns", "column", "columns that the ACT announced"),
     ("column", "column", "first column moved"),
     ("count", "column", "adjacent columns moved, one every `step` ticks"),
-    ("first", "tick", "tick of the first one, -1 without"),
+    ("first", "tick", "RD or WR of the first one, -1 without"),
     ("step", "tick", "from one to the next, 0 for a single one"),
     ("port", "", "port of the columns, counted through the channel; -1 without"),
-    ("pre", "tick", "tick of the PRE, -1 while the row stays open"),
+    ("pre", "tick", "PRE, -1 while the row stays open"),
 )
 
 
@@ -186,7 +182,7 @@ class DramState(NamedTuple):
     counter: Any  # COUNTER [channel, bank]
     stall: NDArray[np.int64]  # [channel, bank, reason]; DRAM cycles
     log: Any  # LOG_ENTRY [channel, log_capacity]
-    interval: Any  # BANK_INTERVAL [channel, capacity]: recorded since the last drain; capacity 0 = not recorded
+    interval: NDArray[np.int64]  # [channel, capacity]: words of BANK_BITS since the last drain; 0 = not recorded
     access: Any  # ROW_ACCESS [channel, capacity]: the same
     burst: Any  # ROW_ACCESS [channel, bank]: being recorded
 
@@ -229,13 +225,15 @@ def make_state(
         counter=COUNTER.zeros(*banks),
         stall=np.zeros((*banks, len(REASONS)), np.int64),
         log=LOG_ENTRY.zeros(channels, log_capacity),
-        interval=BANK_INTERVAL.zeros(channels, intervals),
+        interval=np.zeros((channels, intervals), np.int64),
         access=ROW_ACCESS.zeros(channels, intervals),
         burst=ROW_ACCESS.zeros(channels, params.banks * min(intervals, 1)),
     )
     state.channel["first_ready_at"] = NEVER
     state.bank["closed_at"] = NEVER
     state.burst["command"] = -1
+    if intervals:
+        state.burst["bank"] = np.arange(params.banks)
     return state
 
 
