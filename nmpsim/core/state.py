@@ -81,6 +81,8 @@ ACTOR = Record(
     ("shadow", "", "1 when the shadow registers hold a whole stationary operand"),
     ("shadow_instruction", "", "pass it belongs to"),
     ("shadow_steps", "cycle", "steps that the shadow operand will stream for"),
+    ("shadow_valid", "element", "its elements loaded so far that are not padding"),
+    ("valid", "element", "those of the stationary operand that streams"),
     ("sets", "", "accumulator sets in use"),
     ("pending_head", "", "first fold that waits to be written"),
     ("pending", "", "folds that wait to be written"),

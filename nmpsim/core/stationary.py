@@ -30,6 +30,20 @@ def take_shadow(actor):
     actor.shadow = 0
     actor.step = 0
     actor.steps = actor.shadow_steps
+    actor.valid = actor.shadow_valid
+    actor.shadow_valid = 0
+
+
+@inlined
+def step_macs(actor, m):
+    """Return the multiply-accumulates of the step that comes: a row of A meets every element of the stationary operand.
+
+    A MAC tree may take several steps for a row, with equal shares of it.
+    """
+    if actor.steps == m:
+        return actor.valid
+    every = m * actor.valid
+    return every * (actor.step + 1) // actor.steps - every * actor.step // actor.steps
 
 
 @inlined
@@ -57,6 +71,7 @@ def stationary_stream(actor, pending, first, program, p, at, history, period):
         operands = operand_line(ins.a + actor.inner * reads, reads, actor.step, p)
         results = result_line(ins.out, writes, actor.step, p)
         use_edges(history, at, period, operands, results if actor.inner > 0 else 0, results, p)
+    actor.macs += step_macs(actor, ins.m)
     actor.step += 1
     actor.paced_until = at + actor.stream_pace * period
     if actor.step == actor.steps:
@@ -111,7 +126,7 @@ def stationary_load(actor, strips, first, count, fifo, slot, ins, p, at, credit)
         strip = strips[s]
         if actor.loading < strip.limit:
             take_beat(actor, strip, fifo[s], slot[s], ins, at + credit)
-            actor.macs += ins.m * strip.valid
+            actor.shadow_valid += strip.valid
     actor.loading += 1
     if actor.loading >= need:
         actor.shadow = 1

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmpsim.api import prepare
+from nmpsim.core.state import BUSY
 from nmpsim.dram.native.state import command_log
 from nmpsim.machine.simulate import Simulation
 from nmpsim.noc.die.state import LINK_REASONS, NO_FLIT, TRANSFER
@@ -92,12 +93,14 @@ def assert_totals_are_the_counters(simulation: Simulation, trace: Trace) -> None
     def work(which: str) -> int:
         return int((rows["value"] * length)[kind == which].sum()) // params.core_period
 
+    array, slices = kind == "array", die.cores.actor.shape[1]
     assert work("array") == counts["macs"]
+    assert (rows["value"][array] <= params.core.macs_per_cycle // slices).all()
+    assert (rows["value"][array & (rows["reason"] != BUSY)] == 0).all()
     assert work("send") == work("receive") == counts["flits"]
     assert work("move") == counts["RD"] + counts["WR"] - int(die.cores.actor["pops"].sum())
     assert work("sequencer") == counts["instructions"]
     made = trace.columns("instructions")
-    slices = die.cores.actor.shape[1]
     assert len(made["op"]) == counts["instructions"] + (slices - 1) * counts["passes"] // slices
     assert (made["start"] <= made["end"]).all()
     log = commands(trace)
