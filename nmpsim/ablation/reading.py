@@ -16,7 +16,7 @@ from nmpsim.workload import load_model, step_faults
 
 OF_WORK = ("model", "batch", "context", "layers", "first_layer")
 MADE = ("modes", "attention_modes")
-"""Settings of a point that ``dataflows``, ``shapes`` and ``attention_dataflows`` become."""
+"""Settings of a point that ``dataflows`` and ``attention_dataflows`` become."""
 
 Test = Callable[[Any], bool]
 
@@ -45,7 +45,6 @@ CHANGES: Mapping[str, tuple[Test, str]] = {
     "overrides": (lambda value: isinstance(value, dict) and bool(value), "a table of values by dotted path"),
     "dataflows": TEXTS,
     "attention_dataflows": TEXTS,
-    "shapes": COUNTS,
     "seed": WHOLE,
     "first_tier": WHOLE,
     "stacks": (lambda value: _whole(value) and value >= 1, "an integer of at least 1"),

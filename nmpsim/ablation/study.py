@@ -32,7 +32,7 @@ class Level:
     ----------
     name : str
     change : mapping
-        Settings that it changes: ``chip``, ``overrides`` by dotted path, ``dataflows``, ``shapes``,
+        Settings that it changes: ``chip``, ``overrides`` by dotted path, ``dataflows``,
         ``attention_dataflows``, and what else a step takes.
     """
 

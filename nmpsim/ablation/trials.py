@@ -18,7 +18,7 @@ from nmpsim.study.tasks import chip_of
 
 BASE = "base"
 
-_OF_VARIANT = ("chip", "overrides", "dataflows", "shapes", "attention_dataflows")
+_OF_VARIANT = ("chip", "overrides", "dataflows", "attention_dataflows", "policy")
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,6 @@ def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, **other, **({"overrides": overrides} if overrides else {})}
 
 
-def _crossed(flows: Sequence[str], shapes: Sequence[int]) -> tuple[str, ...]:
-    return tuple(f"{flow}/{group}" for flow in flows for group in shapes) if shapes else tuple(flows)
-
-
 def setup_of(name: str, settings: Mapping[str, Any]) -> Setup:
     """Return the chip and the step that settings of a study ask for.
 
@@ -106,17 +102,15 @@ def setup_of(name: str, settings: Mapping[str, Any]) -> Setup:
     SpecError
         If the chip has faults.
     """
-    flows, shapes = settings.get("dataflows", ()), settings.get("shapes", ())
-    if shapes and not flows:
-        array = chip_of(settings).core.array
-        flows = array.dataflows if array is not None else ("OS",)  # refused with the modes of MAC trees
+    flows = settings.get("dataflows", ())
     attending = settings.get("attention_dataflows", ()) if flows else ()
     return Setup(
         name,
         settings["chip"],
         tuple(sorted(settings.get("overrides", {}).items())),
-        _crossed(flows, shapes),
-        _crossed(attending, shapes),
+        tuple(flows),
+        tuple(attending),
+        settings.get("policy", ""),
         tuple((key, value) for key, value in settings.items() if key not in _OF_VARIANT),
     )
 

@@ -33,6 +33,8 @@ class Variant:
         By dotted path.
     modes, attention_modes : tuple of str
         See `nmpsim.schedule.modes`; all by default.
+    policy : str
+        Of `nmpsim.schedule.policy`; the default if empty.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Variant:
     overrides: tuple[tuple[str, Any], ...] = ()
     modes: tuple[str, ...] = ()
     attention_modes: tuple[str, ...] = ()
+    policy: str = ""
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of a point that name this chip."""
@@ -50,6 +53,8 @@ class Variant:
             found["modes"] = list(self.modes)
         if self.attention_modes:
             found["attention_modes"] = list(self.attention_modes)
+        if self.policy:
+            found["policy"] = self.policy
         return found
 
 

@@ -29,8 +29,18 @@ class Glue(NamedTuple):
 
 
 def sizes_of(core: CoreParams) -> list[int]:
-    """Return the group sizes: powers of two up to the number of strips."""
-    return [1 << i for i in range(core.strips.bit_length())]
+    """Return the sizes of groups that are powers of two: those that the RTL has."""
+    return [size for size in core.group_sizes() if size.bit_count() == 1]
+
+
+def _is_first(core: CoreParams, s: int) -> bool:
+    """Return whether strip `s` can be the first one of its group, and so needs edges at its top."""
+    return any(s % size == 0 for size in sizes_of(core))
+
+
+def _skew(core: CoreParams, s: int) -> int:
+    """Return the longest delay of the group of strip `s` in a chain; cycles."""
+    return max(s // size for size in sizes_of(core)) * core.columns
 
 
 def array_glue(core: CoreParams, operand_bits: int = 16) -> Glue:
@@ -65,15 +75,16 @@ def _row_bits(core: CoreParams) -> int:
 def _edge_bits(core: CoreParams, s: int, bits: int) -> int:
     """Return the skew registers of operands that stream, at the edges of strip `s`."""
     rows, columns = core.strip_rows, core.columns
-    left = s * rows * (rows + 2 + rows * bits) + _triangle(rows) * (3 + bits)
-    top = _triangle(columns) * (1 + bits) + s * columns + core.pe_latency + columns
-    return left + top
+    turn = max(s % size for size in sizes_of(core)) * rows
+    left = turn * (rows + 2 + rows * bits) + _triangle(rows) * (3 + bits)
+    top = _triangle(columns) * (1 + bits) + _skew(core, s) + core.pe_latency + columns
+    return left + top * _is_first(core, s)
 
 
 def _load_bits(core: CoreParams, s: int, bits: int) -> int:
     """Return the skew registers of A on its way down (IS), at the top of strip `s`."""
-    columns, row_bits = core.columns, _row_bits(core)
-    return s * columns * (row_bits + 1) + _triangle(columns) * (1 + row_bits + bits)
+    row_bits = _row_bits(core)
+    return (_skew(core, s) * (row_bits + 1) + _triangle(core.columns) * (1 + row_bits + bits)) * _is_first(core, s)
 
 
 def _line_bits(core: CoreParams, s: int, bits: int) -> int:
@@ -94,8 +105,10 @@ def _link_bits(core: CoreParams, s: int, bits: int) -> int:
     """Return the two-to-one multiplexers around strip `s`, but for those of the weight lines."""
     rows, columns, sizes = core.strip_rows, core.columns, sizes_of(core)
     chains = sum(size <= s for size in sizes) * rows * (bits + SUM_BITS + 3)
-    stack = (s > 0) * columns * (2 * bits + SUM_BITS + 3 + _row_bits(core))
+    first = _is_first(core, s)
+    either = first and any(s % size for size in sizes)  # the edge of a group, or the strip before it
+    stack = either * columns * (2 * bits + SUM_BITS + 3 + _row_bits(core))
     turns = sum(min(size, core.strips - s) - 1 for size in sizes) * columns * bits + (len(sizes) - 1) * columns * bits
     delays = (len(sizes) - 1) * (rows + 2 + rows * bits)
     sums = (len(sizes) + 2) * columns * SUM_BITS + rows * SUM_BITS
-    return chains + stack + turns + delays + sums
+    return chains + stack + turns * first + delays + sums

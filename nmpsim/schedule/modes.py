@@ -46,7 +46,7 @@ class Modes:
     def __str__(self) -> str:
         return f"GEMMs {', '.join(self.gemm) or 'any'}; attention {', '.join(self.attention) or 'as GEMMs'}"
 
-    def checked(self, chip: str, dataflows: Sequence[str], strips: int) -> Modes:
+    def checked(self, chip: str, dataflows: Sequence[str], groups: Sequence[int]) -> Modes:
         """Return these modes.
 
         Parameters
@@ -55,15 +55,14 @@ class Modes:
             Its name.
         dataflows : sequence of str
             Of the chip; none for MAC trees.
-        strips : int
-            Of a core.
+        groups : sequence of int
+            Strips that a group of its array may have.
 
         Raises
         ------
         SpecError
             If the chip has one of them not.
         """
-        groups = [g for g in range(1, strips + 1) if strips % g == 0]
         legal = [*dataflows, *(f"{flow}/{group}" for flow in dataflows for group in groups)]
         allowed = ", ".join(legal) if legal else "none: MAC trees have no modes"
         asked = dict.fromkeys((*self.gemm, *self.attention))
@@ -89,7 +88,7 @@ def shapes(core: CoreParams, dataflows: tuple[str, ...]) -> Iterator[PassPlan]:
                     yield PassPlan(TREE, 1, split, contiguous)
         return
     for name, only in map(split_mode, dataflows):
-        for group in (g for g in range(1, core.strips + 1) if core.strips % g == 0 and only in {0, g}):
+        for group in (g for g in core.group_sizes() if only in {0, g}):
             for split in (CHAIN, SPLIT_K, SPLIT_N):
                 for contiguous in (N_CONTIGUOUS, K_CONTIGUOUS):
                     if legal(FLOWS[name], split, contiguous):

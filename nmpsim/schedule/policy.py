@@ -172,6 +172,20 @@ def spatial_only(space: Space, seed: int) -> Schedule:
     return _one_shape(space, None)
 
 
+def spatial(space: Space, seed: int) -> Schedule:
+    """Return the cheapest schedule over every spread and shape, in which every reduction comes after its GEMM.
+
+    Parameters
+    ----------
+    space : Space
+    seed : int
+        Not used.
+    """
+    del seed
+    fewest = min(plan.together for plan in space.attention)
+    return _narrow(space, lambda o, plan: _coarse(space, o, plan), lambda plan: plan.together == fewest).best().schedule
+
+
 def operator_agnostic(space: Space, seed: int) -> Schedule:
     """Return the cheapest schedule in which all GEMMs have one spread, shape and dataflow.
 
@@ -268,6 +282,7 @@ POLICIES: dict[str, Policy] = {
     "searched": searched,
     "stratum": stratum,
     "temporal-only": temporal_only,
+    "spatial": spatial,
     "spatial-only": spatial_only,
     "operator-agnostic": operator_agnostic,
     "random-legal": random_legal,

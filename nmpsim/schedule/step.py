@@ -195,7 +195,7 @@ def plan_step(
         if loaded.is_moe:
             options["placement"] = placement
     dataflows = tuple(spec.core.array.dataflows) if spec.core.array is not None else ()
-    allowed = modes.checked(params.name, dataflows, params.core.strips) if modes is not None else None
+    allowed = modes.checked(params.name, dataflows, params.core.group_sizes()) if modes is not None else None
     first_row = first_tier * params.dram.rows_per_tier
     return Plan(loaded, spec, params, graphs, tokens, first_row, options, allowed, checked(policy), seed)
 

@@ -212,6 +212,13 @@ def _array(read: Reader) -> Iterator[Fault]:
             f"dram.column_bytes / 2 = {beat[1] / ELEMENT_BYTES:g} (one FP16 element of a beat per column)",
             "impossible geometry: change cols or column_bytes",
         )
+    strips = shape[0] // shape[1] if shape else 0
+    groups = read("core.array.groups")
+    if groups:
+        wrong = [size for size in groups[0] if strips and strips % size]
+        if wrong or len(set(groups[0])) != len(groups[0]):
+            allowed = f"divisors of the {strips} strips, each once" if strips else "each size once"
+            yield Fault("core.array.groups", ", ".join(map(str, groups[0])), allowed, "leave the others out")
     flows = read("core.array.dataflows")
     if flows and len(set(flows[0])) != len(flows[0]):
         yield Fault("core.array.dataflows", ", ".join(flows[0]), "each dataflow once", "remove the repeated ones")

@@ -136,6 +136,12 @@ class CoreParams(NamedTuple):
     array_bank_bytes: int = 1  # separate: width of one port of these banks
     copy_bytes: int = 1  # separate: bytes per cycle of each copy engine
     copy_latency: int = 1  # separate: a byte's way from one buffer to the other; cycles, >= 1
+    groups: int = 0  # bit g: strips can form groups of g, see `group_sizes`; 0 = of every divisor of their number
+
+    def group_sizes(self) -> list[int]:
+        """Return how many strips a group of the array may have, the smallest number first."""
+        divisors = [g for g in range(1, self.strips + 1) if self.strips % g == 0]
+        return [g for g in divisors if self.groups == 0 or self.groups >> g & 1]
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,7 @@ def _compute_unit(spec: ChipSpec) -> dict[str, int]:
             "macs_per_cycle": array.rows.value * array.cols.value,
             "reconfigure": array.reconfigure_cycles.value,
             "pe_latency": array.pe_latency.value,
+            "groups": sum(1 << size for size in set(array.groups or ())),
             "register_beats": 0,
             "edge_bytes": buffer.banks.value * buffer.bank_bytes.value,  # its edges are the buffer's own ports
             "fold_sets": array.fold_sets.value,

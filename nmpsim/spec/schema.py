@@ -221,6 +221,9 @@ class Array(Section):
     dataflows: Annotated[tuple[Literal["OS", "WS", "IS"], ...], Field(strict=False, min_length=1)] = Field(
         description="words; dataflows that the array can run"
     )
+    groups: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] | None = Field(
+        default=None, description="strips; sizes of the groups that the array can form, every divisor if left out"
+    )
     reconfigure_cycles: Sourced[CountOrNone] = Field(description="core cycles; change of shape or dataflow")
     pe_latency: Sourced[CountOrNone] = Field(description="core cycles; of a PE beyond one per hop")
     fold_sets: Sourced[Sets] = Field(description="sets; accumulator sets, 2 = double-buffered")

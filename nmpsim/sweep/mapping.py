@@ -36,8 +36,7 @@ def mappings(core: CoreParams, dataflows: tuple[str, ...]) -> list[PassPlan]:
         found = [
             (FLOWS[name], group, split, layout)
             for name in dataflows
-            for group in range(1, core.strips + 1)
-            if core.strips % group == 0
+            for group in core.group_sizes()
             for split in ((CHAIN, SPLIT_K, SPLIT_N) if group < core.strips else (CHAIN,))
             for layout in layouts
         ]

@@ -162,7 +162,8 @@ class _Datapath:
     def skewed(self, s: int, wire: Wire) -> Wire:
         """Return a wire delayed by the skew of the strip's group."""
         columns = self.sizes.columns
-        taps = line(wire, self.move, s * columns, self.control.changes)
+        longest = max(s // size for size in self.sizes.sizes) * columns
+        taps = line(wire, self.move, longest, self.control.changes)
         late = self.by_size({size: taps[s // size * columns] for size in self.sizes.sizes})
         return pyrtl.select(self.choice.chain, late, wire)
 
@@ -205,8 +206,8 @@ class _Datapath:
         works = select(choice.ws, control.w_steps, streams)
         begins = select(choice.ws, control.step_now == 0, own.step == 0)
         marks = pyrtl.concat_list([works & begins, self.stream_set, *(works & row for row in self.rows_of(s))])
-        length = s * sizes.strip_rows
         places = {size: s % size * sizes.strip_rows for size in sizes.sizes}
+        length = max(places.values())
         late_marks, late_a = (
             self.by_size({size: taps[places[size]] for size in sizes.sizes})
             for taps in (line(marks, self.move, length, control.changes), line(self.a_left[s], self.move, length))
@@ -259,8 +260,12 @@ class _Datapath:
 
     def top_of(self, s: int, outputs: list[StripOutputs]) -> list[Top]:
         """Return what stands above a strip: the edge of its group, or the strip before it."""
+        firsts = [s % size == 0 for size in self.sizes.sizes]
+        if not any(firsts):
+            self.pins[f"take_row{s}"] = pyrtl.Const(0, 1)
+            return outputs[s - 1].bottom
         edge = self.top_edge(s)
-        if s == 0:
+        if all(firsts):
             return edge
         own = self.is_first(s)
         return [

@@ -72,7 +72,7 @@ def geometry(core: CoreParams, extent_bits: int) -> Geometry:
         strips=core.strips,
         strip_rows=core.strip_rows,
         columns=core.columns,
-        sizes=tuple(2**i for i in range(strip_shift + 1)),
+        sizes=tuple(size for i in range(strip_shift + 1) if (size := 2**i) in core.group_sizes()),
         port_shift=port_shift,
         column_shift=log2(core.columns, "columns"),
         row_shift=log2(core.strip_rows, "strip_rows"),

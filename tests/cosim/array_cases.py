@@ -35,7 +35,8 @@ class Build:
     @property
     def name(self) -> str:
         """For the Verilog module and for messages."""
-        return f"{self.precision}_{self.side}x{self.side}_g{self.granularity}"
+        sizes = "".join(f"_{size}" for size in self.core.group_sizes()) if self.core.groups else ""
+        return f"{self.precision}_{self.side}x{self.side}_g{self.granularity}{sizes}"
 
     @cached_property
     def machine(self) -> MachineParams:
@@ -64,8 +65,7 @@ class Build:
 
     def combinations(self) -> list[tuple[int, int, int]]:
         """Every (flow, group, split)."""
-        sizes = [2**i for i in range(self.core.strips.bit_length())]
-        return [(flow, group, split) for flow in FLOWS for group in sizes for split in SPLITS]
+        return [(flow, group, split) for flow in FLOWS for group in self.core.group_sizes() for split in SPLITS]
 
 
 BUILDS = (
@@ -73,13 +73,16 @@ BUILDS = (
     Build(
         8, 4, "int8", (("fold_sets", 1), ("pe_latency", 2), ("reconfigure", 3), ("buffer_banks", 1), ("bank_bytes", 8))
     ),
+    Build(8, 2, "int8", (("groups", 1 << 4),)),
+    Build(8, 2, "int8", (("groups", 1 << 1 | 1 << 2),)),
     Build(8, 2, "fp16", (("pe_latency", 1),)),
     Build(8, 4, "fp16"),
     Build(16, 4, "int8"),
     Build(16, 8, "int8", (("pe_latency", 1), ("buffer_banks", 2))),
     Build(4, 2, "fp16", (("pe_latency", 2), ("fold_sets", 1))),
 )
-"""8x8 in strips of 2 and 4 rows, INT8 and floating point; 16x16 in strips of 4 and 8 rows; a small one."""
+"""8x8 in strips of 2 and 4 rows, one of them a fixed square, one without squares,
+INT8 and floating point; 16x16 in strips of 4 and 8 rows; a small one."""
 
 
 @dataclass

@@ -133,11 +133,11 @@ def _passes(listing: Listing) -> None:
         "a flow of this chip with a relation that nmpsim.program.beats.legal allows",
         "correct flow, split or contiguous",
     )
-    dividing = (group >= 1) & (core.strips % np.maximum(group, 1) == 0) & ((flow != TREE) | (group == 1))
+    dividing = np.isin(group, core.group_sizes()) & ((flow != TREE) | (group == 1))
     listing.refuse(
         indices[~dividing],
         lambda ins: f"groups of {ins['group']} strips",
-        "1 slice" if core.kind == MAC_TREE else f"a divisor of {core.strips}",
+        "1 slice" if core.kind == MAC_TREE else f"one of {core.group_sizes()}",
         "correct group",
     )
     code, run = listing.field("imm")[indices], listing.field("beats")[indices]

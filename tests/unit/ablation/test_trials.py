@@ -37,12 +37,9 @@ def test_overrides_add_up_until_another_chip_is_named():
         ({}, (), ()),
         ({"dataflows": ["OS"]}, ("OS",), ()),
         ({"dataflows": ["OS"], "attention_dataflows": ["IS", "OS"]}, ("OS",), ("IS", "OS")),
-        ({"dataflows": ["OS"], "shapes": [1, 4]}, ("OS/1", "OS/4"), ()),
-        ({"shapes": [16]}, ("OS/16", "WS/16", "IS/16"), ()),
-        ({"shapes": [2], "dataflows": ["WS"], "attention_dataflows": ["IS"]}, ("WS/2",), ("IS/2",)),
     ],
 )
-def test_dataflows_and_shapes_are_crossed(settings, modes, attending):
+def test_dataflows_are_modes(settings, modes, attending):
     found = setup_of("", {"chip": "snake", **settings})
     assert (found.modes, found.attention_modes) == (modes, attending)
 

@@ -51,7 +51,7 @@ def test_every_kind_gives_a_verdict_a_table_and_a_plot(folder, found):
         assert page.count("\n| ") >= len(finding.rows) + 1
     assert found["compute-bound"].verdict == "not reproduced"  # nothing is compute-bound at batch 1
     ladder = found["ablation-ladder"].figures["snake"]
-    assert list(ladder) == ["tree", "fixed", "shape", "dataflow", "unification"]
+    assert list(ladder) == ["tree", "fixed", "shape", "dataflow", "unification", "spatial", "spatio-temporal"]
     assert ladder["tree"]["speed"] == 1.0
     assert ladder["fixed"]["speed"] < ladder["shape"]["speed"] <= 1.0001 * ladder["dataflow"]["speed"]
     assert ladder["unification"]["logic_mm2"] < ladder["dataflow"]["logic_mm2"]

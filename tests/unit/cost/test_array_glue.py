@@ -18,11 +18,26 @@ def register_bits(block, counts=lambda _: True):
 
 
 @pytest.mark.parametrize(
-    ("strips", "rows", "columns", "latency"), [(1, 2, 4, 0), (2, 2, 4, 0), (4, 2, 8, 1), (4, 4, 4, 0)]
+    ("strips", "rows", "columns", "latency", "groups"),
+    [
+        (1, 2, 4, 0, ()),
+        (2, 2, 4, 0, ()),
+        (4, 2, 8, 1, ()),
+        (4, 4, 4, 0, ()),
+        (4, 2, 4, 0, (4,)),
+        (4, 2, 4, 1, (1,)),
+        (4, 2, 4, 0, (2,)),
+        (4, 2, 4, 0, (2, 4)),
+    ],
 )
-def test_edge_and_line_registers_are_those_of_the_rtl(strips, rows, columns, latency):
+def test_edge_and_line_registers_are_those_of_the_rtl(strips, rows, columns, latency, groups):
     core = SNAKE.core._replace(
-        strips=strips, strip_rows=rows, columns=columns, macs_per_cycle=strips * rows * columns, pe_latency=latency
+        strips=strips,
+        strip_rows=rows,
+        columns=columns,
+        macs_per_cycle=strips * rows * columns,
+        pe_latency=latency,
+        groups=sum(1 << size for size in groups),
     )
     datapath = register_bits(array(core, "int8"), lambda name: "_pe" not in name and not NAMED.fullmatch(name))
     stages = _unnamed_bits_of_pes(core)

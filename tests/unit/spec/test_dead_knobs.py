@@ -127,7 +127,7 @@ def test_every_field_of_the_machine_is_set_by_some_number() -> None:
             a, b = getattr(one, part)._asdict(), getattr(two, part)._asdict()
             moved |= {f"{part}.{field}" for field in a if a[field] != b[field]}
     words_set = {f"noc.{name}" for name in ("kind", "dims", "speculative", "vc_allocator", "switch_allocator")}
-    words_set |= {"dram.refresh", "dram.port_hold", "core.kind", "core.separate"}
+    words_set |= {"dram.refresh", "dram.port_hold", "core.kind", "core.separate", "core.groups"}
     machine = resolve(load_chip("snake"))
     fields = {f"{part}.{field}" for part in ("core", "dram", "noc", "link") for field in getattr(machine, part)._fields}
     assert fields - moved == {f"core.{field}" for field in constant} | words_set
