@@ -31,22 +31,25 @@ from nmpsim.study import Point
 FITTED = "snake-fit"
 
 
-def variant(name: str) -> Variant:
+def variant(name: str, policy: str = "") -> Variant:
     """Return a chip by its name; ``snake-fit`` is derived anew from the tables of synthesis.
 
     Parameters
     ----------
     name : str
+    policy : str
+        Scheduling policy of its steps, the default if empty.
     """
     if name != FITTED:
-        return Variant(name, name)
+        return Variant(name, name, policy=policy)
     spec, _, _ = fit(tables())
-    return Variant(FITTED, spec.chip.name, tuple(sorted(spec.overrides.items())))
+    return Variant(FITTED, spec.chip.name, tuple(sorted(spec.overrides.items())), policy=policy)
 
 
 def _chips(claim: Claim) -> tuple[Variant, list[Variant], list[Workload]]:
-    base = variant(claim.settings["base"])
-    return base, [variant(name) for name in claim.settings["arrays"]], listed(claim.settings["workload"], base.chip)
+    told = claim.settings
+    base, *arrays = (variant(name, told.get("policy", "")) for name in (told["base"], *told["arrays"]))
+    return base, arrays, listed(told["workload"], base.chip)
 
 
 def points(claim: Claim) -> list[Point]:
