@@ -21,7 +21,7 @@ from nmpsim import __version__
 from nmpsim.analytic.bounds import bounds, core_GHz, tier_bandwidth
 from nmpsim.analytic.model.calibration import PRIOR, Calibration, load_calibration, shipped_for
 from nmpsim.analytic.model.domain import variables_of
-from nmpsim.analytic.model.rows import tiers_of
+from nmpsim.analytic.model.residual import about
 from nmpsim.analytic.model.spent import UNITS
 from nmpsim.analytic.model.step import Predicted, predict, refreshes
 from nmpsim.cost.area import die_area
@@ -142,21 +142,19 @@ def estimate_plan(
     fitted = calibration_for(calibration, params) if isinstance(calibration, str | Path) else calibration
     with np.errstate(divide="ignore", invalid="ignore"):
         found = predict(schedule, params, plan.tokens)
-    turns = schedule.attention.turns
-    tiers = tiers_of(schedule.graph, params, [f.work for f in found], turns, schedule.first_row)
     operators = tuple(
-        _operator(f, tier, params, str(schedule.gemm.get(i, "")), fitted)
-        for i, (f, tier) in enumerate(zip(found, tiers, strict=True))
+        _operator(f, params, schedule, str(schedule.gemm.get(i, "")), fitted) for i, f in enumerate(found)
     )
     cycles = sum(o.cycles for o in operators)
     low, high = fitted.interval("step") if fitted is not None else (1.0, 1.0)
     outside = fitted.outside(variables_of(schedule, params)) if fitted is not None else []
     clock = core_GHz(params)
     seconds = cycles / clock * 1e-9
-    counts = _counts(found, params, cycles)
-    moved = [
-        sum(_bytes(f, params) for f, t in zip(found, tiers, strict=True) if t == i) for i in range(params.dram.tiers)
-    ]
+    counts = _counts(found, params, [o.cycles for o in operators])
+    moved = [0] * params.dram.tiers
+    for f in found:
+        for tier, size in enumerate(_bytes(f, params)):
+            moved[tier] += size
     return Estimate(
         cycles,
         cycles * low,
@@ -179,30 +177,37 @@ def estimate_plan(
     )
 
 
-def _bytes(found: Predicted, params: MachineParams) -> int:
-    return (found.work.RD + found.work.WR) * params.dram.column_bytes
+def _bytes(found: Predicted, params: MachineParams) -> list[int]:
+    """Bytes moved, by tier."""
+    whole = (found.work.RD + found.work.WR) * params.dram.column_bytes
+    moved = [0] * params.dram.tiers
+    for tier, share in found.tiers:
+        moved[tier] = int(whole * share)
+    return moved
 
 
 def _operator(
-    found: Predicted, tier: int, params: MachineParams, plan: str, fitted: Calibration | None
+    found: Predicted, params: MachineParams, schedule: Schedule, plan: str, fitted: Calibration | None
 ) -> OperatorEstimate:
     o, time = found.operator, found.time
-    cycles = float(time.cycles) if fitted is None else float(fitted.cycles(found.kind, time))
+    cycles, factor = float(time.cycles), 1.0
+    if fitted is not None:
+        variables = about(params, schedule.graph, o, schedule.attention, time)
+        factor = float(fitted.factor(found.kind, variables))
+        cycles = float(fitted.cycles(found.kind, time, variables))
     low, high = fitted.interval(found.kind) if fitted is not None else (1.0, 1.0)
     theta = PRIOR if fitted is None else fitted.coefficients.get(found.kind, PRIOR)
-    spent = {u: float(v) * t for u, v, t in zip(UNITS, time.values, theta, strict=False)}
-    moved = [0] * params.dram.tiers
-    moved[tier] = _bytes(found, params)
-    least = bounds(params, o.macs, o.vector_elements, moved, 0, whole=False)
+    spent = {u: float(v) * t * factor for u, v, t in zip(UNITS, time.values, theta, strict=False)}
+    least = bounds(params, o.macs, o.vector_elements, _bytes(found, params), 0, whole=False)
     counts = {k: v for k, v in found.work.counts().items() if k != "messages"}
     return OperatorEstimate(
         o.name, str(o.kind), o.layer, plan, cycles, cycles * low, cycles * high, counts, least, spent
     )
 
 
-def _counts(found: list[Predicted], params: MachineParams, cycles: float) -> dict[str, int]:
+def _counts(found: list[Predicted], params: MachineParams, cycles: list[float]) -> dict[str, int]:
     total = {name: sum(getattr(f.work, name) for f in found) for name in found[0].work.counts() if name != "messages"}
-    return {**total, "PRE": total["ACT"], "REFpb": refreshes(params, cycles)}
+    return {**total, "PRE": total["ACT"], "REFpb": refreshes(params, found, cycles)}
 
 
 def _energy(params: MachineParams, counts: dict[str, int], seconds: float) -> dict[str, float]:

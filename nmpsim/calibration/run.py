@@ -13,9 +13,10 @@ import numpy as np
 from nmpsim import __version__
 from nmpsim.analytic.model.calibration import Calibration, features
 from nmpsim.analytic.model.domain import Variables, variables_of
+from nmpsim.analytic.model.residual import about
 from nmpsim.analytic.model.sources import engine_hash, engine_text_hash
 from nmpsim.analytic.model.step import predict
-from nmpsim.calibration.fit import Seen, errors_of, fit, predicted
+from nmpsim.calibration.fit import PLAIN, Seen, errors_of, fit, predicted
 from nmpsim.calibration.sample import points
 from nmpsim.errors import Fault, InfeasibleError
 from nmpsim.prediction import schedule_of
@@ -96,9 +97,20 @@ def seen_in(number: int, outcome: Outcome) -> tuple[list[Seen], Variables]:
     schedule = schedule_of(plan)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = predict(schedule, plan.params, plan.tokens)
-    assert outcome.figures is not None
-    operators = outcome.figures["operators"]
-    seen = [Seen(number, f.kind, features(f.time), float(o["cycles"])) for f, o in zip(found, operators, strict=True)]
+        assert outcome.figures is not None
+        operators = outcome.figures["operators"]
+        seen = [
+            Seen(
+                number,
+                f.kind,
+                features(f.time),
+                np.array(
+                    [float(v) for v in about(plan.params, schedule.graph, f.operator, schedule.attention, f.time)]
+                ),
+                float(o["cycles"]),
+            )
+            for f, o in zip(found, operators, strict=True)
+        ]
     return seen, variables_of(schedule, plan.params)
 
 
@@ -146,11 +158,12 @@ def calibrate(chip: str, outcomes: Sequence[Outcome], seed: int, budget: float) 
     inside = [s for i, (seen, _) in enumerate(both) if i not in held for s in seen]
     outside = [s for i, (seen, _) in enumerate(both) if i in held for s in seen]
     fitted = fit(inside, seed)
-    judged = predicted(outside, fitted.coefficients)
-    plain = predicted(outside, {})
+    judged = predicted(outside, fitted.terms)
+    plain = predicted(outside, PLAIN)
     made = Calibration(
         load_chip(chip).chip.name,
-        fitted.coefficients,
+        fitted.terms.coefficients,
+        fitted.terms.residuals,
         fitted.intervals,
         domain_of([v for i, (_, v) in enumerate(both) if i not in held]),
         {},

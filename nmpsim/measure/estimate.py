@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from nmpsim.measure.run import largest_bound
+
 
 @dataclass(frozen=True)
 class Outside:
@@ -62,8 +64,7 @@ class OperatorEstimate:
     @property
     def bound_by(self) -> str:
         """Name of the largest bound; ``latency`` for an operator without work for any resource."""
-        name = max(self.bounds, key=lambda key: self.bounds[key])
-        return name if self.bounds[name] > 0 else "latency"
+        return largest_bound(self.bounds)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+
+def largest_bound(bounds: Mapping[str, float]) -> str:
+    """Return the name of the largest bound; ``latency`` for an operator without work for any resource.
+
+    Parameters
+    ----------
+    bounds : mapping of str to float
+        Core cycles by resource.
+    """
+    name = max(bounds, key=lambda key: bounds[key])
+    return name if bounds[name] > 0 else "latency"
 
 
 @dataclass(frozen=True)
@@ -50,8 +63,7 @@ class OperatorRun:
     @property
     def bound_by(self) -> str:
         """Name of the largest bound; ``latency`` for an operator without work for any resource."""
-        name = max(self.bounds, key=lambda key: self.bounds[key])
-        return name if self.bounds[name] > 0 else "latency"
+        return largest_bound(self.bounds)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from nmpsim.analytic.model.units import (
     Streaming,
     flits,
     flow,
+    held_up,
     passes,
     slots,
     up,
@@ -76,10 +77,10 @@ class Tasks:
     stored: bool = True
 
 
-def _fed(p: Any, s: Streaming, unit: Passes, packed: float) -> tuple[Array, Array]:
-    """Cycles of a product on the array, and of its stream."""
+def _fed(p: Any, s: Streaming, unit: Passes, packed: float, number: Array) -> tuple[Array, Array]:
+    """Cycles of a product on the array, and of its stream, one of so many."""
     rows = up(unit.beats * packed, p.dram.columns)
-    return unit.cycles * (1 + refresh_wait(p, s, unit.cycles, unit.beats, unit.lead)), rows * s.row * s.slow
+    return unit.cycles * (1 + refresh_wait(p, s, unit.cycles, unit.beats, unit.lead)), s.of(rows * number) / number
 
 
 def attention(p: Any, s: Streaming, t: Tasks, returned: Time, combined: Time) -> tuple[Time, Time, Time]:
@@ -101,8 +102,8 @@ def attention(p: Any, s: Streaming, t: Tasks, returned: Time, combined: Time) ->
     value = passes(p, t.value_shape, t.rows, t.value, t.tokens)
     rounds = up(t.own, t.together)
     number = np.minimum(t.own, t.together) * t.turns
-    scored, keys = _fed(p, s, score, t.packed)
-    valued, values = _fed(p, s, value, t.packed)
+    scored, keys = _fed(p, s, score, t.packed, number)
+    valued, values = _fed(p, s, value, t.packed, number)
     soft = (Loop(1.0, FP32, 0), Loop(1.0, FP32, FP16, 0, core.exp_interval))
     soften = vector_slots(p, soft, t.rows, t.tokens, score, beside=False)
     beside = vector_slots(p, soft, t.rows, t.tokens, score)
@@ -126,10 +127,15 @@ def attention(p: Any, s: Streaming, t: Tasks, returned: Time, combined: Time) ->
     late = np.where(number > 1, np.maximum(0.0, beside - scored - score.drain), 0.0)  # of the softmax before the last
     late = np.minimum(late, scores.vector)
     scores = replace(scores, vector=scores.vector - late)
-    alone = replace(value, planes=np.ones_like(value.planes))
-    slowed = np.minimum(vector_slots(p, soft, t.rows, t.tokens, alone), soften + again * valued)
+    longest = np.maximum(valued, values)
+    busy = valued / np.maximum(1.0, longest)
+    slowed = sum(
+        vector_slots(p, (loop,), t.rows, t.tokens, score, beside=False) * held_up(p, value, busy, FP32, loop.interval)
+        for loop in soft
+    )
+    slowed = np.minimum(slowed, soften + np.minimum(again, REGIONS) * longest)
     softmax = Time(vector=np.where(number > 1, slowed, soften) + late, latency=latency)
-    kept = np.minimum(values, p.dram.fifo_columns / p.dram.columns * s.row * s.slow)
+    kept = np.minimum(values, p.dram.fifo_columns / p.dram.columns * s.row)
     valuing = phase(value, valued, values, finish, crossed_out)
     hidden = np.where(number > 1, np.minimum(softmax.cycles, again * np.maximum(valued, values)), 0.0)
     ahead = kept + hidden
@@ -140,7 +146,7 @@ def attention(p: Any, s: Streaming, t: Tasks, returned: Time, combined: Time) ->
     return whole.times(rounds - 1) + scores, softmax, ended + each + combined
 
 
-def brought(p: Any, messages: Array, rows: Array, size: Array, hops: Array, crossing: Array = 0.5) -> Time:
+def brought(p: Any, messages: Array, rows: Array, size: Array, hops: Array, crossing: Array = 0.0) -> Time:
     """Return the time until the results of tasks have arrived where they are added up.
 
     Parameters
@@ -153,8 +159,10 @@ def brought(p: Any, messages: Array, rows: Array, size: Array, hops: Array, cros
     hops : array
         Links on the way.
     crossing : array
-        Cycles that a flit takes of its receiver: half of one with two ports, more if all send to one at a time.
+        Network cycles that a flit takes of the link to its receiver, if all send to one at a time; else 0.
     """
-    one = flits(p, rows, size) * flow(p)
+    count = flits(p, rows, size)
     some = np.minimum(1, messages)
-    return Time(network=np.maximum(messages * np.maximum(0.5, crossing), some) * one, latency=some * way(p, hops))
+    ports = np.maximum(messages * 0.5, some) * flow(p)
+    links = messages * crossing * p.noc_period / p.core_period
+    return Time(network=np.maximum(ports, links) * count, latency=some * way(p, hops))

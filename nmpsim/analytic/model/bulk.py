@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nmpsim.analytic.model.calibration import Calibration
 from nmpsim.analytic.model.chips import Chips
+from nmpsim.analytic.model.residual import about
 from nmpsim.analytic.model.shares import firsts
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.step import CONSUMERS, prefix_of, tag_of
@@ -153,11 +154,11 @@ class _BulkTimes(StepTimes):
             self.made += number
             kept = not consumer
             here = first + last if kept else first
-            a = here.cycles if fitted is None else fitted.cycles(tag_of(o, plan.over), here)
+            a = self.calibrated(o, tag_of(o, plan.over), here, fitted)
             b: Array = 0.0
             if consumer:
                 after = next(x for x in self.graph.operators if str(x.kind) == consumer and index in x.depends)
-                b = last.cycles if fitted is None else fitted.cycles(tag_of(after, plan.over), last)
+                b = self.calibrated(after, tag_of(after, plan.over), last, fitted)
             total = a + b + np.where(self._fits(o, plan), 0.0, np.inf)
             better = total < least
             least = np.where(better, total, least)
@@ -165,6 +166,22 @@ class _BulkTimes(StepTimes):
             chosen = np.where(better, place, chosen)
         body = np.where(least < NEVER, body, np.inf)
         self.best[index] = Time(latency=body), Time(latency=tail), chosen
+
+    def calibrated(self, o: Operator, kind: str, time: Time, fitted: Calibration | None) -> Array:
+        """Return the cycles of an operator, calibrated if there is a calibration.
+
+        Parameters
+        ----------
+        o : Operator
+        kind : str
+            Under which coefficients are kept.
+        time : Time
+        fitted : Calibration or None
+        """
+        if fitted is None:
+            return time.cycles
+        values = about(self.p, self.graph, o, self.plan, time) if kind in fitted.residuals else ()
+        return fitted.cycles(kind, time, values)
 
     def _fits(self, o: Operator, plan: GemmPlan) -> Array:
         """Whether results of a pass fit into a quarter of the buffer."""
@@ -231,9 +248,7 @@ class BulkStep:
         for index in seen:
             tier = np.clip(self._weights[index] // bytes_per_row // dram.rows_per_tier, 0, dram.tiers - 1)
             found.append(streaming(chips, np.asarray(tier).astype(np.int64)))
-        if len(found) == 1:
-            return found[0]
-        return Streaming(*(sum(getattr(s, f) for s in found) / len(found) for f in Streaming.__dataclass_fields__))
+        return found[0] if len(found) == 1 else Streaming.mean(found, [1 / len(found)] * len(found))
 
     def attention_plan(self, chips: Any) -> AttentionPlan:
         """Return parts, tasks together and shapes of attention on every chip.
@@ -316,9 +331,8 @@ class BulkStep:
             time = times.done[(K.SCORE, K.SOFTMAX, K.VALUE).index(o.kind)]
         else:
             time = times.of(index, first=self.first[index])
-        if fitted is None:
-            return time.cycles, -1
-        return fitted.cycles(tag_of(o, None, prefix_of(self.graph, o, first=self.first[index])), time), -1
+        kind = tag_of(o, None, prefix_of(self.graph, o, first=self.first[index]))
+        return times.calibrated(o, kind, time, fitted), -1
 
     def _alone(self, o: Operator) -> bool:
         """Whether a consumer is nothing but the tail of the GEMM before it."""

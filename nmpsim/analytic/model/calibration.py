@@ -1,10 +1,11 @@
 """A calibration: coefficients of the closed forms, what they leave, and for which steps they were fitted.
 
-    cycles = sum over units of (coefficient x predicted cycles of the unit) + exposed
+    cycles = (sum over units of (coefficient x predicted cycles of the unit) + exposed) x factor
 
 ``stream``, ``array``, ``vector`` and ``network`` are inverse efficiencies, ``latency`` the part of pipelines and
 crossings that nothing hides, ``hidden`` the part of the second slowest unit that overlap does not hide, ``exposed``
-cycles per operator.  Without a calibration the first five are 1 and the others 0.
+cycles per operator; the factor is told in `nmpsim.analytic.model.residual`.  Without a calibration the first five
+coefficients are 1, the others 0, the factor 1.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmpsim.analytic.model.residual import VARIABLES, Residual
 from nmpsim.analytic.model.sources import engine_hash, engine_text_hash
 from nmpsim.analytic.model.spent import UNITS, Time
 from nmpsim.errors import Fault, SpecError
 
-FORMAT = "nmpsim-calibration-1"
+FORMAT = "nmpsim-calibration-2"
 COEFFICIENTS = (*UNITS, "exposed")
 PRIOR = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
 """Coefficients without a calibration."""
@@ -43,6 +45,8 @@ class Calibration:
         Name of the chip round which the sample was drawn.
     coefficients : dict of str to tuple of float
         In the order of `COEFFICIENTS`, by kind of operator.
+    residuals : dict of str to Residual
+        By kind of operator; a kind without one has the factor 1.
     intervals : dict of str to (float, float)
         Quotients of cycles of runs and predicted ones between which 90 of 100 lie, by kind; ``step`` of whole steps.
     domain : dict of str to list
@@ -53,20 +57,36 @@ class Calibration:
 
     chip: str
     coefficients: dict[str, tuple[float, ...]]
+    residuals: dict[str, Residual]
     intervals: dict[str, tuple[float, float]]
     domain: dict[str, list[Any]]
     provenance: dict[str, Any]
 
-    def cycles(self, kind: str, time: Time) -> Any:
+    def cycles(self, kind: str, time: Time, variables: tuple[Any, ...]) -> Any:
         """Return the calibrated cycles of an operator.
 
         Parameters
         ----------
         kind : str
         time : Time
+        variables : tuple of array
+            From `nmpsim.analytic.model.residual.about`.
         """
         theta = self.coefficients.get(kind, PRIOR)
-        return sum(t * v for t, v in zip(theta[:-1], time.values, strict=True)) + theta[-1]
+        found = sum(t * v for t, v in zip(theta[:-1], time.values, strict=True)) + theta[-1]
+        return found * self.factor(kind, variables)
+
+    def factor(self, kind: str, variables: tuple[Any, ...]) -> Any:
+        """Return the factor of an operator beside its coefficients.
+
+        Parameters
+        ----------
+        kind : str
+        variables : tuple of array
+            As for `cycles`.
+        """
+        residual = self.residuals.get(kind)
+        return 1.0 if residual is None else residual.factor(variables)
 
     def interval(self, kind: str) -> tuple[float, float]:
         """Return the quotients between which 90 of 100 operators of a kind lie.
@@ -100,7 +120,8 @@ class Calibration:
 
     def text(self) -> str:
         """Return the calibration as JSON."""
-        tree = {"format": FORMAT, **vars(self)}
+        residuals = {kind: vars(one) for kind, one in self.residuals.items()}
+        tree = {"format": FORMAT, **vars(self), "residuals": residuals}
         return json.dumps(tree, indent=1, sort_keys=True) + "\n"
 
 
@@ -135,6 +156,7 @@ def load_calibration(path: Path) -> Calibration:
         found = Calibration(
             str(tree["chip"]),
             {k: tuple(map(float, v)) for k, v in tree["coefficients"].items()},
+            {k: _residual(v) for k, v in tree["residuals"].items()},
             {k: (float(v[0]), float(v[1])) for k, v in tree["intervals"].items()},
             dict(tree["domain"]),
             dict(tree["provenance"]),
@@ -152,6 +174,13 @@ def load_calibration(path: Path) -> Calibration:
         )
         raise SpecError("the calibration is stale", [fault])
     return found
+
+
+def _residual(tree: dict[str, Any]) -> Residual:
+    weights = {str(name): float(weight) for name, weight in tree["weights"].items()}
+    if unknown := set(weights) - set(VARIABLES):
+        raise ValueError(f"unknown variables {', '.join(sorted(unknown))}")
+    return Residual(float(tree["constant"]), weights, float(tree["low"]), float(tree["high"]))
 
 
 def shipped_for(name: str, kind: str) -> Path | None:

@@ -14,12 +14,14 @@ import numpy as np
 from nmpsim.analytic.model.spent import Time, chosen
 from nmpsim.analytic.model.units import (
     FP32,
+    NEVER,
     SIGNAL,
     Array,
     Passes,
     Streaming,
     flits,
     flow,
+    held_up,
     passes,
     slots,
     up,
@@ -153,7 +155,7 @@ def row_of(p: Any, s: Streaming, w: Weights, *, ahead: Array = 1.0) -> Row:
     waiting = ahead * np.minimum(rows, dram.fifo_columns / dram.columns)
     array = number * whole.cycles + last.cycles
     array = array * (1 + refresh_wait(p, s, array, beats, whole.lead))
-    return Row(whole, last, number, n, array, (rows - waiting) * s.row * s.slow, rows)
+    return Row(whole, last, number, n, array, s.of(rows) - waiting * s.row, rows)
 
 
 def vector_slots(p: Any, loops: tuple[Loop, ...], m: Array, n: Array, unit: Passes, *, beside: bool = True) -> Array:
@@ -234,7 +236,7 @@ def over_n(
     turn = (row.whole.cycles + row.whole.drain + per + out + latency + SIGNAL) / REGIONS
     turns = np.where(tiles * pieces > REGIONS, (tiles * pieces - 1) * turn, 0.0)
     passing = chosen(
-        ("stream", row.stream + (pieces - 1) * row.rows * s.row * s.slow),
+        ("stream", row.stream + s.of(row.rows * pieces) - s.of(row.rows)),
         ("array", row.array * pieces),
         ("vector", (row.number * per) * pieces + end * (pieces - 1)),
         ("latency", turns),
@@ -326,15 +328,18 @@ def over_k(p: Any, s: Streaming, w: Weights, loops: tuple[Loop, ...], cut: Scatt
         consumer = consumer + slots(p, m * cut.piece * loop.share, loop.read + loop.more, loop.write, loop.interval)
     waits = way(p, 1) + flow(p) + latency
     lanes = reduction.vector + consumer + added
-    filled = np.minimum(row.rows, p.dram.fifo_columns / p.dram.columns) * s.row * s.slow
+    filled = np.minimum(row.rows, p.dram.fifo_columns / p.dram.columns) * s.row
+    over = s.of(row.rows * cut.number) - row.rows * cut.number * s.row  # refreshes of all chunks
     passing = chosen(
-        ("stream", row.stream * cut.number - filled),
+        ("stream", row.rows * cut.number * s.row + over - filled),
         ("array", row.array * cut.number),
     )
     chain = reduction.cycles + consumer + waits
-    later = np.maximum(
-        0.0, np.maximum(chain, lanes) * (cut.number - 1) - passing.cycles * (cut.number - 1) / cut.number
-    )
+    slow = held_up(p, row.whole, row.array * cut.number / np.maximum(1.0, passing.cycles), 2 * FP32)
+    below = np.maximum(chain + reduction.vector * (slow - 1), lanes) - passing.cycles / cut.number
+    # additions that never find free ports run when the passes wait for a region
+    alone = chain * np.maximum(0.0, cut.number - REGIONS)
+    later = np.where(slow >= NEVER, alone, np.maximum(0.0, below) * (cut.number - 1))
     bound = reduction.times(later / np.maximum(1.0, reduction.cycles))
     behind = np.where(several, vector_slots(p, keep, m, row.n, row.last, beside=False) + latency, 0.0)
     out = copied(p, row.whole.planes * m * w.width * FP32)

@@ -9,9 +9,15 @@ from nmpsim.analytic.model.work import Work
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ATTENTION_KINDS, OperatorGraph, OperatorKind
 
+Shares = tuple[tuple[int, float], ...]
+"""Latency classes, and share of the rows that lies in each."""
 
-def tiers_of(graph: OperatorGraph, params: MachineParams, work: list[Work], turns: int, first_row: int) -> list[int]:
-    """Return the latency class of every operator's weights or cache, that of the middle of its rows.
+GRAIN = 64
+"""Shares are counted in parts of so many, so that operators in like places are alike."""
+
+
+def tiers_of(graph: OperatorGraph, params: MachineParams, work: list[Work], turns: int, first_row: int) -> list[Shares]:
+    """Return the latency classes of every operator's weights or cache.
 
     Rows are given out in the order of the graph: of all that is the model's in one area, of the cache in another.
 
@@ -36,8 +42,23 @@ def tiers_of(graph: OperatorGraph, params: MachineParams, work: list[Work], turn
     rows[0] += table
     weights, cache = float(rows[~cached].sum()), float(rows[cached].sum())
     starts = (cache, 0.0) if params.fill == "kv_first" else (0.0, weights)
-    middle = np.zeros(len(rows))
+    ends = np.zeros(len(rows))
     for area, mask in enumerate((~cached, cached)):
-        middle[mask] = first_row + starts[area] + np.cumsum(rows[mask]) - rows[mask] / 2
-    dram = params.dram
-    return [int(t) for t in np.clip(middle // dram.rows_per_tier, 0, dram.tiers - 1)]
+        ends[mask] = first_row + starts[area] + np.cumsum(rows[mask])
+    edges = np.arange(1, params.dram.tiers) * params.dram.rows_per_tier
+    bounds = np.clip(edges[None, :], (ends - rows)[:, None], ends[:, None])
+    whole = np.concatenate([(ends - rows)[:, None], bounds, ends[:, None]], axis=1)
+    parts = np.rint(np.diff(whole, axis=1) / np.maximum(rows, 1e-9)[:, None] * GRAIN)
+    classes = np.clip((ends - rows / 2) // params.dram.rows_per_tier, 0, params.dram.tiers - 1).astype(int)
+    known: dict[bytes, Shares] = {}
+    found: list[Shares] = []
+    for share, tier in zip(parts, classes, strict=True):
+        total = share.sum()
+        key = share.tobytes()
+        if not total:
+            found.append(((int(tier), 1.0),))
+            continue
+        if key not in known:
+            known[key] = tuple((int(t), float(share[t] / total)) for t in np.flatnonzero(share))
+        found.append(known[key])
+    return found

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nmpsim.analytic.model.counts import StepCounts
-from nmpsim.analytic.model.rows import tiers_of
+from nmpsim.analytic.model.residual import CACHED
+from nmpsim.analytic.model.rows import Shares, tiers_of
 from nmpsim.analytic.model.shares import firsts
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.times import StepTimes
+from nmpsim.analytic.model.units import SIGNAL, streaming, way
 from nmpsim.analytic.model.work import Work
 from nmpsim.program.schedule import OVER_NAMES, Schedule
 from nmpsim.spec.params import MachineParams
@@ -29,19 +32,23 @@ class Predicted:
         Under which coefficients are kept: kind, and dimension that is spread over the PUs.
     work : Work
     time : Time
+    tiers : tuple of (int, float)
+        Latency classes of what it reads, and share of the rows in each.
     """
 
     operator: Operator
     kind: str
     work: Work
     time: Time
+    tiers: Shares
 
 
 def prefix_of(graph: OperatorGraph, operator: Operator, *, first: bool) -> str:
     """Return what sets an operator apart from others of its kind, for `tag_of`; empty for most.
 
     The first gather of a layer begins under the router's last words, or behind the shared expert.  Attention on one
-    row for all heads sends its results to the PUs of the heads.
+    row for all heads sends its results to the PUs of the heads.  How PUs are staggered when a norm begins is set by
+    what comes before it, and PUs that are early have told their sums before.
 
     Parameters
     ----------
@@ -52,8 +59,14 @@ def prefix_of(graph: OperatorGraph, operator: Operator, *, first: bool) -> str:
     """
     if first:
         return "first, behind a shared expert," if graph.model.gating.shared_ffn else "first"
+    if operator.kind is OperatorKind.NORM:
+        before = graph.operators[operator.depends[0]] if operator.depends else None
+        if before is None or before.kind is not OperatorKind.RESIDUAL:
+            return "latent" if before is not None and before.kind in GEMM_KINDS else "first"
+        experts = graph.model.has_experts(before.layer)
+        return "attention's" if before.name.endswith("attn_residual") else "experts'" if experts else "feed-forward's"
     latent = graph.model.latent
-    attends = operator.kind in {OperatorKind.SCORE, OperatorKind.SOFTMAX, OperatorKind.VALUE}
+    attends = operator.kind in CACHED
     return "absorbed" if attends and latent is not None and latent.form == ABSORBED else ""
 
 
@@ -108,7 +121,11 @@ def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] =
     work = StepCounts(schedule, params).all()
     tiers = tiers_of(graph, params, work, schedule.attention.turns, schedule.first_row)
     banks = params.dram.banks
-    deepest = int(np.bincount(np.array(tokens) % banks).max()) if tokens else -(-graph.batch // banks)
+    loads = (
+        np.bincount(np.array(tokens) % banks, minlength=banks) if tokens else np.full(banks, -(-graph.batch // banks))
+    )
+    loads[0] += graph.model.rope_dim > 0  # its angles are the first constant
+    deepest = int(loads.max())
     times = StepTimes(graph, params, schedule.gemm.__getitem__, schedule.attention, deepest=float(deepest))
     known: dict[tuple[Any, ...], Time] = {}
     found = []
@@ -129,23 +146,38 @@ def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] =
                 tag_of(operator, _over(schedule, index), prefix_of(graph, operator, first=first)),
                 done,
                 known[key],
+                tier,
             )
         )
     return found
 
 
-def refreshes(params: MachineParams, cycles: float) -> int:
-    """Return the refreshes of all banks in so many core cycles: bank i of b is due first after 1 + i / b intervals.
+def refreshes(params: MachineParams, found: Sequence[Predicted], cycles: Sequence[float]) -> int:
+    """Return the refreshes of all banks in a step: bank i of b is due first after 1 + i / b intervals.
 
-    Left out: refreshes that are still postponed when the step ends, up to two of a bank that streams to the end.
+    A bank that has rows to read lets its refreshes wait, up to so many; it does them as soon as it waits itself.  Those
+    that are owed when the step ends do not count.
 
     Parameters
     ----------
     params : MachineParams
-    cycles : float
+    found : sequence of Predicted
+    cycles : sequence of float
+        Of each, calibrated or not.
     """
-    if not params.dram.refresh:
+    dram = params.dram
+    if not dram.refresh:
         return 0
-    intervals = cycles * params.core_period / params.dram_period / params.dram.nREFI
-    due = np.floor(intervals - np.arange(params.dram.banks) / params.dram.banks)
-    return int(np.maximum(0, due).sum()) * params.pus
+    classes = [streaming(params, tier) for tier in range(dram.tiers)]
+    interval, refreshed = float(classes[0].interval), float(classes[0].refreshed)
+    near = params.pus // 2 * float(way(params, 1) + SIGNAL)  # of a gather, from neighbour to neighbour
+    owed = 0.0
+    for one, time in zip(found, cycles, strict=True):
+        rows = one.work.ACT / dram.banks / params.pus
+        busy = rows * sum(share * float(classes[tier].row) for tier, share in one.tiers)
+        idle = max(0.0, time - busy)
+        entry = min(idle, float(one.time.network) + near) if one.time.network else 0.0  # the banks wait for the input
+        owed = max(0.0, owed - entry / refreshed) + time / interval
+        owed = min(float(dram.postpone), max(0.0, owed - (idle - entry) / refreshed))
+    due = np.floor(sum(cycles) / interval - np.arange(dram.banks) / dram.banks)
+    return max(0, int(np.maximum(0, due).sum() - dram.banks * owed)) * params.pus

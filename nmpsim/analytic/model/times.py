@@ -15,9 +15,10 @@ import numpy as np
 from nmpsim.analytic.model import vectors as v
 from nmpsim.analytic.model.attending import Tasks, attention, brought
 from nmpsim.analytic.model.gemms import Loop, Scatter, Weights, gather, over_k, over_n, scatter_of
+from nmpsim.analytic.model.rows import Shares
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.units import FP16, FP32, Array, Streaming, slots, streaming, up
-from nmpsim.program.isa import SPLIT_K, expansion
+from nmpsim.program.isa import SPLIT_K, WS, expansion
 from nmpsim.program.packing import CODES
 from nmpsim.program.schedule import OVER_K, AttentionPlan, GemmPlan, PassPlan
 from nmpsim.workload import (
@@ -73,6 +74,7 @@ class StepTimes:
         shard = graph.shard
         self.stack_share = 1 if shard is None else shard.share
         self.appends = shard is None or shard.appends
+        self._streams: dict[Shares, Streaming] = {}
         self.stream: Streaming = streaming(p, 0)
 
     def share(self, columns: Array) -> Array:
@@ -85,14 +87,18 @@ class StepTimes:
         cols = self.p.core.columns
         return np.minimum(columns, up(up(columns, cols), self.p.pus) * cols)
 
-    def at(self, tier: Array) -> StepTimes:
-        """Choose the latency class of what is streamed next; returns self.
+    def at(self, tiers: Shares) -> StepTimes:
+        """Choose the latency classes of what is streamed next; returns self.
 
         Parameters
         ----------
-        tier : array of int
+        tiers : tuple of (int, float)
+            Class, and share of the rows in it.
         """
-        self.stream = streaming(self.p, tier)
+        if tiers not in self._streams:
+            classes = [streaming(self.p, tier) for tier, _ in tiers]
+            self._streams[tiers] = Streaming.mean(classes, [share for _, share in tiers])
+        self.stream = self._streams[tiers]
         return self
 
     def of(self, index: int, *, first: bool = False) -> Time:
@@ -133,7 +139,7 @@ class StepTimes:
         kind = o.kind
         if kind is K.EMBEDDING:
             beats = m * up(self.hidden * FP16, p.dram.column_bytes)
-            return v.loads(s, beats, self.deepest)
+            return v.loads(p, s, beats, self.deepest)
         if kind is K.POSITION:
             return v.rowwise(p, 1, m * self.hidden, 2 * FP16, FP16)
         if kind is K.NORM:
@@ -202,8 +208,12 @@ class StepTimes:
         p, model = self.p, self.model
         cols = p.core.columns
         owners = up(model.kv_heads * self.m, p.pus)
-        beats = up(model.key_dim, cols) + up(model.value_dim, cols)
-        return v.append(self.stream, owners * beats, beats * up(owners, p.core.strips))
+        keys, values = up(model.key_dim, cols), up(model.value_dim, cols)
+        # tasks begin at different strips; where strips hold adjacent tokens, only groups take turns
+        shape = self.plan.value
+        turns = p.core.strips // shape.group if shape.flow == WS else p.core.strips
+        deepest = keys * up(owners, p.core.strips) + values * up(owners, turns)
+        return v.append(self.stream, owners * (keys + values), keys + values, deepest)
 
     def _tail(self, index: int) -> Time:
         return self.gemm(index, self.plans(index))[1]

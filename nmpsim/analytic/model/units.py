@@ -11,7 +11,8 @@ Written from docs/timing-model.md, sharing no code with the cycle model.  A chip
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ FP16, FP32 = 2, 4
 
 NEVER = 1e12
 """Factor of the cycles of a shape that cannot hold its operands: finite, so that nothing becomes undefined."""
+
+ALWAYS = 0.99
+"""Share of the time above which the array is taken to step in every cycle."""
 
 
 def up(a: Array, b: Array) -> Array:
@@ -54,11 +58,13 @@ class Passes:
     beats : array
         Of the fullest strip.
     reads, writes : array
-        Banks of the buffer that its edges take per cycle.
+        Banks of the buffer that its edges take per cycle; below 1: there are cycles in which they take none.
     planes : array
         Partial-sum planes it writes.
     lead : array
         Cycles of a first pass before its first step: the load of stationary operands.
+    pace : array
+        Cycles of a step; its edges take their banks in one of them.
     """
 
     cycles: Array
@@ -68,6 +74,7 @@ class Passes:
     writes: Array
     planes: Array
     lead: Array
+    pace: Array = 1.0
 
 
 def passes(p: Any, shape: tuple[int, Array, int, int], m: Array, n: Array, k: Array) -> Passes:
@@ -95,7 +102,7 @@ def passes(p: Any, shape: tuple[int, Array, int, int], m: Array, n: Array, k: Ar
     banks = core.buffer_banks
 
     def taken(size: Array) -> Array:
-        return inside * np.minimum(banks, up(size, core.bank_bytes))
+        return inside * np.minimum(banks, size / core.bank_bytes)
 
     one = np.ones_like(m * n * k * 1.0)
     if flow == OS:
@@ -112,7 +119,7 @@ def passes(p: Any, shape: tuple[int, Array, int, int], m: Array, n: Array, k: Ar
         beats = up(own, group) * (n_blocks if split == SPLIT_K else up(n_blocks, groups))
         planes = groups * one if split == SPLIT_K else one
         fits = np.where(m > rows, NEVER, 1.0)
-        return Passes(cycles * fits, drain, beats, taken(reads), 0 * one, planes, 0 * one)
+        return Passes(cycles * fits, drain, beats, taken(reads), 0 * one, planes, 0 * one, up(reads, port))
     if flow == IS:
         folds = k_blocks if split == SPLIT_N else up(k_blocks, groups)
         own = up(n, groups) if split == SPLIT_N else n
@@ -123,7 +130,8 @@ def passes(p: Any, shape: tuple[int, Array, int, int], m: Array, n: Array, k: Ar
         planes = groups * one if split == SPLIT_K else one
         fits = np.where(m > rows, NEVER, 1.0)
         reading = np.where(folds > 1, taken(size), 0)
-        return Passes(cycles * fits, depth + 1 + 0 * one, beats, reading, taken(size) * one, planes, 0 * one)
+        drain, pace = depth + 1 + 0 * one, up(size, leave)
+        return Passes(cycles * fits, drain, beats, reading, taken(size) * one, planes, 0 * one, pace)
     own = up(k, groups) if split == SPLIT_K else k
     inner = up(own, rows)
     outer = n_blocks if split == SPLIT_K else up(n_blocks, groups)
@@ -137,7 +145,7 @@ def passes(p: Any, shape: tuple[int, Array, int, int], m: Array, n: Array, k: Ar
     drain = core.strip_rows + depth + skew + 1 + 0 * one
     return Passes(
         outer * inner * fold, drain, held * outer, taken(reads) * one, taken(width) * one, planes,
-        core.strip_rows * one,
+        core.strip_rows * one, pace,
     )  # fmt: skip
 
 
@@ -185,8 +193,8 @@ class Streaming:
     ----------
     row : array
         From row to row, where rows are streamed.
-    slow : array
-        By how much refresh lengthens a stream.
+    postponed : array
+        Refreshes that a bank with rows to read may owe.
     first : array
         From a request to the first beat at the strip.
     write : array
@@ -198,11 +206,39 @@ class Streaming:
     """
 
     row: Array
-    slow: Array
+    postponed: Array
     first: Array
     write: Array
     refreshed: Array
     interval: Array
+
+    def of(self, rows: Array) -> Array:
+        """Return the time of a stream that nothing holds up.
+
+        A bank that always has a row to read refreshes only when it owes too many; it owes none when it begins, since
+        it pays what it owes while it waits.
+
+        Parameters
+        ----------
+        rows : array
+        """
+        plain = rows * self.row
+        forced = plain / np.maximum(1.0, self.interval - self.refreshed) - self.postponed
+        return plain + np.maximum(0.0, forced) * self.refreshed
+
+    @staticmethod
+    def mean(parts: Sequence[Streaming], shares: Sequence[float]) -> Streaming:
+        """Return the mean over rows of several latency classes.
+
+        Parameters
+        ----------
+        parts : sequence of Streaming
+        shares : sequence of float
+            Of the rows; they add up to 1.
+        """
+        return Streaming(
+            *(sum(getattr(s, f.name) * w for s, w in zip(parts, shares, strict=True)) for f in fields(Streaming))
+        )
 
 
 def streaming(p: Any, tier: Array) -> Streaming:
@@ -229,7 +265,7 @@ def streaming(p: Any, tier: Array) -> Streaming:
     first = apart(ACT, RD) + dram.nCL + dram.nPORT + 1
     return Streaming(
         row * ratio,
-        1 / (1 - refreshed / dram.nREFI),
+        dram.postpone,
         first * ratio + 2,
         np.maximum(apart(ACT, ACT), stored) * ratio,
         refreshed * ratio,
@@ -272,6 +308,34 @@ def waited(p: Any, unit: Passes, read: Array, write: Array) -> Array:
     banks = p.core.buffer_banks
     taken = np.maximum(unit.reads * np.minimum(1, read), unit.writes * np.minimum(1, write))
     return banks / np.maximum(1, banks - taken)
+
+
+def held_up(p: Any, unit: Passes, busy: Array, read: Array, interval: Array = 1) -> Array:
+    """Return by how much an element loop is slowed that reads as wide as it can beside passes of the array.
+
+    Both go round the banks.  Every other slot of the loop meets the array's window, and waits until that has moved on,
+    or until the array takes no step: it waits for an operand, or a step takes several cycles.  Where both windows
+    together are wider than the buffer, only the latter helps; `NEVER` if there are no such cycles.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    unit : Passes
+    busy : array
+        Share of the time in which the array takes steps.
+    read : array
+        Bytes per element of the loop.
+    interval : array
+        Cycles of a slot.
+    """
+    core = p.core
+    mine = up(1e6 / slots(p, 1e6, read, 0) * read, core.bank_bytes)
+    gap = np.maximum(1 / NEVER, 1 - np.where(busy > ALWAYS, 1.0, busy) / unit.pace)
+    pause = 1 / gap - 1
+    never = up(unit.reads, 1) + mine > core.buffer_banks
+    moved = np.minimum(pause, mine / np.maximum(1.0, unit.reads))
+    slowed = 1 + np.where(unit.reads >= 1, moved, 0.0) / (2 * interval)
+    return np.where(never, np.minimum(NEVER, 1 / gap), slowed)
 
 
 def way(p: Any, hops: Array) -> Array:

@@ -116,38 +116,44 @@ def exchange(p: Any, sent: Array, crossing: Array, copies: Array) -> Time:
     sent : array
         Flits that a port of the busiest PU sends.
     crossing : array
-        Flits that the busiest port takes in while it holds up all others.
+        Flits that the link to the busiest port carries while it holds up all others.
     copies : array
         Elements that stay on their PU.
     """
-    network = np.maximum(sent, crossing) * flow(p)
+    network = np.maximum(sent * flow(p), crossing * p.noc_period / p.core_period)
     vector = slots(p, copies, FP16, FP16)
     return Time(network=network, vector=np.maximum(0.0, vector - network), latency=_pipeline(p))
 
 
-def append(s: Streaming, stores: Array, deepest: Array) -> Time:
+def append(s: Streaming, stores: Array, together: Array, deepest: Array) -> Time:
     """Return the time in which new keys and values are stored.
 
     Parameters
     ----------
     s : Streaming
-    stores, deepest : array
-        Beats of the busiest PU, and of its busiest bank.
+    stores : array
+        Beats of the busiest PU; the data mover takes a cycle to start each, and one for its datum.
+    together, deepest : array
+        Beats of one task that go to the same bank; beats of the busiest bank.
     """
     some = np.minimum(1, stores)
-    return Time(stream=np.maximum(0, deepest - 1) * s.write, vector=stores, latency=some * s.first)
+    moved = 2.0 * stores
+    waits = np.maximum((together - 1) * s.write, (deepest - 1) * s.write - moved)
+    return Time(stream=np.maximum(0, waits), vector=moved, latency=some * s.first)
 
 
-def loads(s: Streaming, beats: Array, deepest: Array) -> Time:
-    """Return the time of loads into the buffer.
+def loads(p: Any, s: Streaming, beats: Array, deepest: Array) -> Time:
+    """Return the time of loads into the buffer, and of the vector operation that waits for all of them.
 
     Parameters
     ----------
+    p : MachineParams or many
     s : Streaming
     beats, deepest : array
         Beats of the busiest PU, and row accesses of its busiest bank.
     """
-    return Time(stream=np.maximum(beats, np.maximum(0, deepest - 1) * s.row), latency=s.first + SIGNAL)
+    stream = np.maximum(beats, np.maximum(0, deepest - 1) * s.row)
+    return Time(stream=stream, vector=1.0, latency=s.first + SIGNAL + _pipeline(p))
 
 
 def routed(p: Any, m: Array, n: Array, choices: Array, planes: Array, *, every: bool) -> Time:

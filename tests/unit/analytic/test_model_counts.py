@@ -53,7 +53,14 @@ def test_counts_of_a_step_are_those_of_its_run(model, chip):
         ), operator.name
 
 
-def test_refreshes_of_a_step_that_its_array_limits_are_those_of_its_run():
-    job = prepare("llama-3.1-8b", "snake", batch=16, context=4096, layers=1)
+@pytest.mark.parametrize(
+    ("model", "chip", "batch"),
+    [("llama-3.1-8b", "snake", 16), ("olmoe-1b-7b", "stratum", 4)],
+)
+def test_refreshes_of_a_step_are_those_of_its_run(model, chip, batch):
+    """Limited by the array, and of experts.  One that streams to its end is off by 4 % (docs/analytic.md)."""
+    job = prepare(model, chip, batch=batch, context=4096, layers=1)
     run = run_job(job)
-    assert abs(refreshes(job.params, run.cycles) / run.counts["REFpb"] - 1) <= 0.02
+    found = predict(job.schedule, job.params)
+    refreshed = refreshes(job.params, found, [o.cycles for o in run.operators])
+    assert abs(refreshed / run.counts["REFpb"] - 1) <= 0.02

@@ -12,6 +12,7 @@ from nmpsim.analytic.model import units
 from nmpsim.analytic.model.bulk import BulkStep, candidates
 from nmpsim.analytic.model.chips import Chips
 from nmpsim.analytic.model.spent import Time, chosen
+from nmpsim.analytic.model.step import predict
 from nmpsim.analytic.model.times import StepTimes
 from nmpsim.schedule.step import plan_step
 from nmpsim.spec import load_chip, resolve
@@ -104,3 +105,41 @@ def test_a_chip_that_differs_in_its_row_cycle_has_a_table_of_its_own():
     both = units.streaming(Chips.of([params, slow]), np.array([0, 0]))
     assert both.row[0] == pytest.approx(units.streaming(params, 0).row)
     assert both.row[1] == pytest.approx(units.streaming(slow, 0).row)
+
+
+def test_a_stream_refreshes_only_what_can_wait_no_longer():
+    """Regression: every stream was lengthened by its share of refreshes, also those that end before one is forced."""
+    stream = units.streaming(MACHINES["snake"], 0)
+    short = stream.postponed * stream.interval / stream.row / 2
+    assert stream.of(short) == pytest.approx(short * stream.row)
+    long = 100 * stream.postponed * stream.interval / stream.row
+    due = long * stream.row / (stream.interval - stream.refreshed)
+    assert stream.of(long) - long * stream.row == pytest.approx((due - stream.postponed) * stream.refreshed)
+
+
+def test_rows_in_several_tiers_take_their_mean():
+    params = MACHINES["snake"]
+    first, last = units.streaming(params, 0), units.streaming(params, params.dram.tiers - 1)
+    assert units.Streaming.mean([first, last], [0.75, 0.25]).row == pytest.approx(0.75 * first.row + 0.25 * last.row)
+    plan = plan_step("llama-3.1-8b", "snake", batch=4, context=1024, layers=1, first_tier=3)
+    found = predict(plan.schedule(), plan.params)
+    assert all(sum(share for _, share in one.tiers) == pytest.approx(1) for one in found)
+    assert all(tier >= 3 for one in found for tier, _ in one.tiers)
+
+
+@pytest.mark.parametrize(("taken", "pace", "busy"), [(0.5, 1, 1.0), (17.0, 2, 1.0), (17.0, 1, 0.5)])
+def test_a_loop_beside_the_array_waits_for_its_steps_only(taken, pace, busy):
+    """Half a bank a cycle leaves free cycles; so does a step of two cycles, or an array that waits half of its time."""
+    params = MACHINES["snake"]
+    unit = replace(units.passes(params, (0, 1, 1, 0), 8, 128, 128), reads=taken, pace=pace)
+    found = units.held_up(params, unit, busy, 4)
+    assert found == pytest.approx(1.0 if taken < 1 else 2.0)
+
+
+def test_a_loop_that_never_finds_free_ports_waits_for_the_end_of_the_pass():
+    params = MACHINES["snake"]
+    unit = replace(units.passes(params, (0, 1, 1, 0), 8, 128, 128), reads=17.0, pace=1)
+    assert units.held_up(params, unit, 1.0, 4) == units.NEVER
+    narrow = replace(unit, reads=1.0)
+    assert units.held_up(params, narrow, 1.0, 4) == pytest.approx(1 + 16 / 2)  # sixteen banks at one a cycle
+    assert units.held_up(params, narrow, 1.0, 4, interval=4) == pytest.approx(1 + 16 / 8)

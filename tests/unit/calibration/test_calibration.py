@@ -3,14 +3,17 @@
 import json
 from itertools import islice
 
+import numpy as np
 import pytest
 
 import nmpsim
 from nmpsim.analytic.model.calibration import COEFFICIENTS, FORMAT, PRIOR, Calibration, load_calibration
+from nmpsim.analytic.model.residual import PLACES, VARIABLES, Residual, about
 from nmpsim.analytic.model.sources import APART, engine_hash, engine_text_hash, source_files
 from nmpsim.analytic.model.spent import Time
+from nmpsim.analytic.model.step import predict
 from nmpsim.calibration.run import domain_of
-from nmpsim.calibration.sample import CONTEXT, MODELS, SYSTOLIC, points
+from nmpsim.calibration.sample import BATCH, CONTEXT, CORNERS, MODELS, SYSTOLIC, points
 from nmpsim.errors import SpecError
 from nmpsim.prediction import estimate_plan
 from nmpsim.schedule.step import plan_step
@@ -25,6 +28,7 @@ def calibration(**more):
     fields = {
         "chip": "test",
         "coefficients": {"qkv over N": doubled},
+        "residuals": {"rope": Residual(0.5, {"PUs": 0.25, "rows": -1.0}, -0.7, 0.7)},
         "intervals": {"operators": (0.9, 1.2), "step": (0.95, 1.1)},
         "domain": {"batch": [1, 4], "context": [16, 64], "topology": ["ring"]},
         "provenance": HASHES,
@@ -67,9 +71,36 @@ def test_documentation_does_not_make_it_stale(tmp_path):
 
 def test_coefficients_are_applied_by_kind_and_unknown_kinds_stay():
     time = Time(stream=10.0, array=100.0, hidden=50.0)
-    assert calibration().cycles("qkv over N", time) == 10 + 200 + 3
-    assert calibration().cycles("norm", time) == time.cycles
+    assert calibration().cycles("qkv over N", time, ()) == 10 + 200 + 3
+    assert calibration().cycles("norm", time, ()) == time.cycles
     assert len(PRIOR) == len(COEFFICIENTS)
+
+
+def test_a_factor_takes_variables_by_name_and_stays_in_its_range():
+    variables = [0.0] * len(VARIABLES)
+    variables[PLACES["PUs"]], variables[PLACES["rows"]] = 4.0, 1.0
+    time = Time(vector=100.0)
+    assert calibration().cycles("rope", time, tuple(variables)) == pytest.approx(100 * np.exp(0.5))
+    variables[PLACES["rows"]] = -9.0
+    assert calibration().cycles("rope", time, tuple(variables)) == pytest.approx(100 * np.exp(0.7))
+
+
+def test_the_variables_of_an_operator_have_names_and_are_finite():
+    plan = plan_step(small_model(), small_chip("snake", 2), batch=3, context=32)
+    schedule = plan.schedule()
+    for one in predict(schedule, plan.params):
+        found = about(plan.params, schedule.graph, one.operator, schedule.attention, one.time)
+        assert len(found) == len(VARIABLES)
+        assert np.isfinite([float(v) for v in found]).all()
+        assert found[PLACES["PUs"]] == 1
+        assert found[PLACES["rows"]] == pytest.approx(np.log2(one.operator.m or 3))
+
+
+def test_a_factor_of_unknown_variables_is_refused(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(calibration(residuals={"rope": Residual(0.0, {"weather": 1.0}, 0.0, 0.0)}).text())
+    with pytest.raises(SpecError, match="weather"):
+        load_calibration(path)
 
 
 def test_an_estimate_outside_the_domain_says_by_which_variable():
@@ -108,9 +139,9 @@ def test_the_sample_is_repeatable_and_fills_its_ranges():
     assert {s["model"] for s in settings} == {name for name, _ in MODELS}
     assert {s["overrides"]["core.vector.lanes"] for s in settings} == set(SYSTOLIC["core.vector.lanes"])
     assert min(s["batch"] for s in settings) == 1
-    assert max(s["batch"] for s in settings) > 40
-    assert CONTEXT[0] <= min(s["context"] for s in settings) < 600
-    assert max(s["context"] for s in settings) > 16000
+    assert {(s["batch"], s["context"]) for s in settings} >= set(CORNERS)
+    assert (min(s["batch"] for s in settings), max(s["batch"] for s in settings)) == BATCH
+    assert (min(s["context"] for s in settings), max(s["context"] for s in settings)) == CONTEXT
 
 
 def test_sources_that_count_are_the_cycle_modes_and_the_closed_forms():
