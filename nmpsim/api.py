@@ -26,7 +26,7 @@ from nmpsim.errors import Fault, SpecError
 from nmpsim.machine.simulate import Progress, Simulation
 from nmpsim.measure.run import OperatorRun
 from nmpsim.program.encode import encode
-from nmpsim.program.isa import LOAD, MOVE, SEND, STORE, STREAM
+from nmpsim.program.isa import F_SUM, LOAD, MOVE, SEND, STORE, STREAM
 from nmpsim.program.program import Program
 from nmpsim.program.schedule import Schedule
 from nmpsim.report.observed import ObservedRun
@@ -218,12 +218,17 @@ def _work(program: Program, params: MachineParams) -> tuple[list[_Work], dict[st
             flits = int(ins["m"]) * -(-int(ins["bytes"]) // params.noc.flit_bytes)
             entry = work[int(ins["operator"])]
             entry.flits += flits
-            entry.hops += flits * (
-                tree_links(params.noc) if ins["n"] else network_hops(params.noc, pu, int(ins["bank"]))
-            )
+            entry.hops += flits * _links(params, pu, ins)
             across = int(ins["m"]) * row_link_cycles(int(ins["bytes"]), params.noc.flit_bytes, params.link.bytes)
             entry.link_cycles += stack_hops(params.stacks, int(ins["stack"])) * across
     return work, traffic
+
+
+def _links(params: MachineParams, pu: int, ins: np.void) -> int:
+    """Return the links between routers that a flit of a SEND takes; those of a sum are its owner's."""
+    if ins["flags"] & F_SUM:
+        return tree_links(params.noc) if ins["bank"] == pu else 0
+    return tree_links(params.noc) if ins["n"] else network_hops(params.noc, pu, int(ins["bank"]))
 
 
 def _spread(tier_bytes: list[int], row: int, beats: np.ndarray, params: MachineParams) -> None:

@@ -136,8 +136,9 @@ def estimate_plan(
     """
     params = plan.params
     if params.noc.multicast_lanes:
-        fault = Fault("noc.collectives", "multicast", "messages", "use nmpsim simulate, or messages")
-        raise SpecError("the analytical mode knows no routers that copy", [fault])
+        got = "network" if params.noc.sum_lanes else "multicast"
+        fault = Fault("noc.collectives", got, "messages", "use nmpsim simulate, or messages")
+        raise SpecError("the analytical mode knows no routers that copy or add", [fault])
     schedule = schedule or schedule_of(plan)
     fitted = calibration_for(calibration, params) if isinstance(calibration, str | Path) else calibration
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -23,6 +23,7 @@ from nmpsim.analytic.messages import (
     all_to_one_cycles,
     message_cycles,
     reduce_scatter_cycles,
+    sum_scatter_cycles,
     to_all_cycles,
 )
 from nmpsim.analytic.passes import Taken, taken
@@ -300,7 +301,8 @@ class _Passes:
         if waiting is not None:
             reduced = max(reduced, waiting[1], lanes) + self._reduction(waiting[0], None)
         for piece in set(pieces):
-            adds = (params.pus - 1) * self._lane_cycles([self._add(piece)])
+            summed = params.noc.sum_lanes > 0  # by the routers
+            adds = 0.0 if summed else (params.pus - 1) * self._lane_cycles([self._add(piece)])
             network += pieces.count(piece) * self._reduction(piece, None)
             vector += pieces.count(piece) * (self._lane_cycles(self.consumer(piece, 1)) + adds)
         return Cost(array, stream, vector, network, reduced)
@@ -311,6 +313,8 @@ class _Passes:
     def _reduction(self, piece: int, beside: Taken | None) -> float:
         """Cycles of the reduce-scatter of a chunk, its consumer, and the word that the landing space is empty."""
         params = self.params
+        if params.noc.sum_lanes:
+            return sum_scatter_cycles(params, self.m, piece) + self._vector(self.consumer(piece, 1), beside)
         grain = max(1, params.noc.flit_bytes // 4)
         half = -(-piece // (2 * grain)) * grain if piece > grain else piece
         add = self._vector([self._add(half)], beside)

@@ -126,6 +126,29 @@ def reduce_scatter_cycles(params: MachineParams, rows: int, columns: int, add: f
     return (params.pus - 1) * (message_cycles(params, rows, half * 4) + add + 2 * SIGNAL)
 
 
+def sum_scatter_cycles(params: MachineParams, rows: int, columns: int) -> float:
+    """Core cycles of a reduce-scatter of FP32 sums by the routers, half of each sum by each port.
+
+    As long as the busier of a PU's two ports, the adder of a port, or the links if all are as busy, and the longest way
+    with an addition at each router.
+
+    Parameters
+    ----------
+    params : MachineParams
+    rows, columns : int
+        The piece of one owner.
+    """
+    pus, noc, ratio = params.pus, params.noc, params.noc_period / params.core_period
+    if pus == 1:
+        return 0.0
+    sent = pus * flits(params, rows, columns * 4)
+    links = network_links(noc)
+    on_link = tree_links(noc) * sent / links * ratio if links else 0.0
+    hops = max(network_hops(noc, 0, pu) for pu in range(pus))
+    adding = (hops + 1) * noc.nADD * ratio
+    return max(math.ceil(sent / PORTS) * max(1.0, ratio), on_link) + way_cycles(params, hops) + adding + SIGNAL
+
+
 def to_all_cycles(params: MachineParams, rows: int, size: int) -> float:
     """Core cycles of a small region of every PU sent straight to all others, or by multicast where the routers copy.
 

@@ -6,8 +6,18 @@ from nmpsim.core.ports import bank_mask
 from nmpsim.core.queue import mark_end, mark_start, take_instruction
 from nmpsim.core.state import BUSY, NO_CREDIT, PORT_CONFLICT
 from nmpsim.kernel import NEVER, inlined
-from nmpsim.link.network_port import blank_flit, flit_at, flit_space_at, head_flit, take_flit, write_flit
-from nmpsim.program.isa import SEND_0
+from nmpsim.link.network_port import (
+    TO_ALL,
+    TO_ONE,
+    TO_SUM,
+    blank_flit,
+    flit_at,
+    flit_space_at,
+    head_flit,
+    take_flit,
+    write_flit,
+)
+from nmpsim.program.isa import F_SUM, SEND_0
 
 
 @inlined
@@ -41,7 +51,7 @@ def step_sender(
     flit = blank_flit(queue, flits)
     flit.source = c
     flit.destination = ins.bank
-    flit.multicast = 1 if ins.n > 0 else 0
+    flit.kind = TO_ALL if ins.n > 0 else (TO_SUM if ins.flags & F_SUM else TO_ONE)
     flit.stack = ins.stack
     flit.port = d
     flit.message = sender.messages

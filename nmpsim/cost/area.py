@@ -12,8 +12,9 @@ from nmpsim.cost.array_glue import array_glue
 from nmpsim.cost.coefficients import value
 from nmpsim.cost.sram import KB, sram_mm2
 from nmpsim.cost.tables import Tables
-from nmpsim.cost.units import BITS, TAPS, UnitEnergies, engine_of, pe_of, shared_adders, unit_energies
-from nmpsim.spec.params import MAC_TREE, MachineParams
+from nmpsim.cost.units import BITS, FP32_BYTES, TAPS, UnitEnergies, engine_of, pe_of, shared_adders, unit_energies
+from nmpsim.spec.network import CORE_PORTS
+from nmpsim.spec.params import CROSSBAR, MAC_TREE, RING, TORUS, MachineParams
 
 DECODERS = "decoders"
 """Name of the part of narrow weights and of a narrow KV cache."""
@@ -175,6 +176,7 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
             f"buffers of {router_ports} input ports of {port_bytes / KB:g} KB (logic not synthesised); every link full",
         ),
     ]
+    parts += _trees(params, table, units, noc_hz)
     if core.separate:
         for name, size in (("operand buffers", core.operand_bytes), ("output buffers", core.output_bytes)):
             memory = name.replace(" ", "_").removesuffix("s")
@@ -182,6 +184,33 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
             area = params.pus * sram_mm2(size, two_ports=True)
             parts.append(Part(name, params.pus, area, watts, f"{size // KB} KB each", compute=True))
     return DieArea(tuple(parts))
+
+
+def _trees(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> list[Part]:
+    """Return what routers have besides if they copy and add: buffers of trees, and adders."""
+    noc = params.noc
+    crossbar = noc.kind == CROSSBAR
+    inputs = params.pus * (CORE_PORTS + (0 if crossbar else 2 * noc.dims))
+    channel, routers = noc.buffer_flits * noc.flit_bytes, 1 if crossbar else params.pus
+    classes = 2 if noc.kind in {RING, TORUS} else 1
+    parts = []
+    if noc.multicast_lanes:
+        size = classes * noc.multicast_lanes * channel
+        words = f"{inputs} input ports of {size / KB:g} KB; a read port for every output left out"
+        watts = inputs * hz * units.sum_flit * 1e-12
+        parts.append(Part("multicast buffers", routers, inputs * sram_mm2(size, two_ports=True), watts, words))
+    if noc.sum_lanes:
+        size, behind = CORE_PORTS * noc.sum_lanes * channel, noc.sum_lanes * channel
+        mm2 = inputs * sram_mm2(size, two_ports=True) + CORE_PORTS * routers * sram_mm2(behind, two_ports=True)
+        words = f"{inputs} input ports of {size / KB:g} KB, and {behind / KB:g} KB behind every adder"
+        parts.append(Part("sum buffers", routers, mm2, inputs * hz * units.sum_flit * 1e-12, words))
+        block, chain = table.fastest_enough("fp32_adder"), params.pus - 1 if crossbar else 2 * noc.dims
+        flits = CORE_PORTS * routers * chain
+        count = flits * noc.flit_bytes // FP32_BYTES
+        words = f"{block.name}: for each port of a core {chain} in a row for every number of a flit"
+        watts = flits * hz * units.merged_flit * 1e-12
+        parts.append(Part("router adders", count, count * placed_mm2(block.area_um2), watts, words))
+    return parts
 
 
 def _compute(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> list[Part]:

@@ -15,7 +15,9 @@ vector_<operation>     lane operations of its elements
 buffer_read, _write    bytes at the ports of the buffers (see `nmpsim.cost.work`)
 psum                   bytes to and from the partial-sum memories of MAC trees
 fifo                   bytes of all columns read or written, into the FIFO at a bank's port and out of it
-noc_link, noc_router   flit-hops; a flit or copy passes one router more than links, in each die that it passes
+noc_link, noc_router   flit-hops; a flit, copy or sum passes one router more than links, in each die that it passes; a
+                       flit that is added to another has come into a router, too
+noc_adder              flits added to others in routers, number by number, and sums through the places behind adders
 stack_link             bytes of the width of links between stacks in the cycles that flits took
 port_arbiter           cycles of the die's cores, as if there were requests in each
 bank_sequencer         DRAM cycles, with and without a transfer
@@ -73,7 +75,8 @@ def step_energy(
     table = table or tables()
     units, work = unit_energies(params, table), count_work(program, params)
     arrived = counts.get("arrived_flits", counts["flits"])  # more than sent where routers copy
-    routed = counts["flit_hops"] + arrived + counts.get("gateway_flits", 0)
+    merged = counts.get("merged_flits", 0)
+    routed = counts["flit_hops"] + arrived + counts.get("gateway_flits", 0) + merged
     cycles = params.pus * seconds * 1e12 / float(params.tick_ps * params.core_period)
     active, clocked = units.sequencer
     picojoules: dict[str, float] = {
@@ -83,6 +86,7 @@ def step_energy(
         **_memories(params, units, work, counts),
         "noc_link": counts["flit_hops"] * units.link_flit,
         "noc_router": routed * units.router_flit,
+        "noc_adder": merged * units.merged_flit + counts.get("router_sums", 0) * units.sum_flit,
         "stack_link": 8 * counts.get("stack_link_used_bytes", 0) * params.link_pJ_per_bit,
         "port_arbiter": cycles * units.arbiter[0],
         "bank_sequencer": _banks(units, stalls),

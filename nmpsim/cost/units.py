@@ -14,6 +14,9 @@ from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams
 BITS = 64
 """Bits of the blocks ``links``, ``skew_register`` and ``operand_select``."""
 
+FP32_BYTES = 4
+"""Bytes of a number that a router adds."""
+
 LANE_WORK = ("add", "multiply", "max", "convert", "exp", "reciprocal", "rsqrt")
 """Operations of a lane that have an energy."""
 
@@ -43,6 +46,8 @@ class UnitEnergies:
         A byte read or written, by memory: ``buffer``, ``operand_buffer``, ``output_buffer``, ``psum``, ``fifo``.
     link_flit, router_flit : float
         A flit over a link, and through a router.
+    merged_flit, sum_flit : float
+        Additions of a flit to another in a router; a sum through the places behind its adder.
     bank_idle, bank_busy : float
         A cycle of a bank's command sequencer, while it waits and while it streams.
     instruction : float
@@ -61,6 +66,8 @@ class UnitEnergies:
     byte: dict[str, float]
     link_flit: float
     router_flit: float
+    merged_flit: float
+    sum_flit: float
     bank_idle: float
     bank_busy: float
     instruction: float
@@ -145,6 +152,8 @@ def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
         byte=byte,
         link_flit=flit_bits * params.hop_mm * value("wire_pJ_per_bit_mm"),
         router_flit=2 * port * noc.flit_bytes + flit_bits * value("router_mm") * value("wire_pJ_per_bit_mm"),
+        merged_flit=noc.flit_bytes / FP32_BYTES * table.fastest_enough("fp32_adder").energy_pJ["random"],
+        sum_flit=2 * port * noc.flit_bytes,
         bank_idle=bank["idle"],
         bank_busy=bank["stream"],
         instruction=value("instruction_pJ"),

@@ -28,6 +28,7 @@ from nmpsim.program.isa import (
     B_NAMES,
     COPY_IN,
     CROSS,
+    F_SUM,
     FLOW_NAMES,
     IS,
     K_CONTIGUOUS,
@@ -74,7 +75,7 @@ def count_work(program: Program, params: MachineParams) -> Work:
         The chip it was encoded for.
     """
     work = Work()
-    for stream in program.streams:
+    for pu, stream in enumerate(program.streams):
         for ins, times in _alike(stream[stream["op"] == PASS], _PASS_FIELDS):
             _pass(work, ins, times, params.core)
         for ins, times in _alike(stream[stream["op"] >= VECTOR_BASE], _VECTOR_FIELDS):
@@ -86,7 +87,9 @@ def count_work(program: Program, params: MachineParams) -> Work:
         sends = stream[stream["op"] == SEND]
         sent = sends["m"] * sends["bytes"]
         work.read["buffer"] += int(sent.sum())
-        work.written["buffer"] += int((sent * np.maximum(sends["n"] - 1, 1)).sum())  # a multicast in every other PU
+        # a multicast in every other PU, a sum in the owner's
+        lands = np.where((sends["flags"] & F_SUM != 0) & (sends["bank"] != pu), 0, np.maximum(sends["n"] - 1, 1))
+        work.written["buffer"] += int((sent * lands).sum())
         for ins, times in _alike(stream[stream["op"] == CROSS], _CROSS_FIELDS):
             _cross(work, ins, times)
     return work

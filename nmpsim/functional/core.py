@@ -29,6 +29,7 @@ from nmpsim.program.isa import (
     COPY_OUT,
     CROSS,
     EXPANSION,
+    F_SUM,
     FIELDS,
     FLOW_NAMES,
     IS,
@@ -320,16 +321,19 @@ class Core:
             got = f"direction {ins.imm} in the queue of {UNIT_NAMES[unit]}"
             raise illegal(where, got, f"direction {unit - SEND_0}", "correct unit or imm")
         own, last = arrival(self.pu, ins.imm), semaphores(self.params.pus) - 1
-        if (ins.signal != own or ins.n) and not shared(self.params.pus, 0) <= ins.signal <= last:
+        summed = bool(ins.flags & F_SUM)
+        if (ins.signal != own or ins.n or summed) and not shared(self.params.pus, 0) <= ins.signal <= last:
             allowed = f"{own} or a shared one, {shared(self.params.pus, 0)}..{last}"
             raise illegal(where, f"signal {ins.signal}", allowed, "correct the signal")
         targets = [pu for pu in range(ins.bank, ins.bank + max(ins.n, 1)) if pu != self.pu or not ins.n]
-        if not targets or not all(0 <= pu < self.params.pus and pu != self.pu for pu in targets):
+        if not targets or not all(0 <= pu < self.params.pus and (pu != self.pu or summed) for pu in targets):
             got = f"destinations PU {targets}" if ins.n else f"destination PU {ins.bank}"
             raise illegal(where, got, "other PUs of the die", "correct the destination")
         rows = self.buffer.read(ins.a, ins.m, ins.bytes, ins.a_ld, np.dtype(np.uint8))
+        if summed:
+            self._refuse_poison({"a": np.ascontiguousarray(rows).view(FP32)})
         self.semaphores[unit] += 1
-        return [Message(self.pu, ins.imm, ins.signal, pu, ins.b, ins.b_ld, rows) for pu in targets]
+        return [Message(self.pu, ins.imm, ins.signal, pu, ins.b, ins.b_ld, rows, summed) for pu in targets]
 
     def receive(self, message: Message) -> None:
         """Land a message in the buffer and count it."""

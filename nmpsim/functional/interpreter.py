@@ -22,6 +22,7 @@ from nmpsim.functional.core import Core
 from nmpsim.functional.image import Tensors, build_dram
 from nmpsim.functional.memory import FP16, FP32, INT32, Buffer, Dram, illegal, poisoned
 from nmpsim.functional.records import Execution, Message
+from nmpsim.functional.sums import Sums
 from nmpsim.functional.waiting import blocked, left_over
 from nmpsim.program.isa import COPY_IN, COPY_OUT, SEND_0, SEND_1
 from nmpsim.program.program import Program
@@ -130,6 +131,7 @@ class _Machine:
         self.cores = [Core(pu, program, params, dram, note) for pu in range(params.pus)]
         self.flights: list[deque[Message]] = [deque() for _ in range(2 * params.pus)]
         self.copies: list[dict[int, deque[Message]]] = [{} for _ in range(2 * params.pus)]  # by destination
+        self.sums = Sums(params.noc, params.pus)
         self.overlap = overlap
         self.steps = 0
         self.rng: np.random.Generator | None = None
@@ -143,6 +145,8 @@ class _Machine:
         self.agents += [self._delivery(flight) for flight in self.flights]
         if params.noc.multicast_lanes:
             self.agents += [self._copying(copies) for copies in self.copies]
+        if params.noc.sum_lanes:
+            self.agents.append(self._add_up)
 
     def take_turns(self) -> None:
         """Step all agents in turn until nothing can happen."""
@@ -175,6 +179,8 @@ class _Machine:
         left = [fault for core in self.cores for fault in left_over(core)]
         if left:
             raise IllegalScheduleError("the program leaves beats in the strip FIFOs", left)
+        if apart := self.sums.left_over():
+            raise IllegalScheduleError("the program leaves contributions to sums that are not complete", apart)
         buffers = np.stack([core.buffer.bytes for core in self.cores])
         result = FunctionalResult(self.program, buffers, self.dram, self.executions, self.steps)
         faults = []
@@ -222,7 +228,9 @@ class _Machine:
         def send() -> bool:
             messages = core.take_send(unit)
             way = 2 * core.pu + unit - SEND_0
-            if len(messages) == 1:
+            if messages and messages[0].summed:
+                self.sums.contribute(messages[0])
+            elif len(messages) == 1:
                 self.flights[way].append(messages[0])
             else:
                 for message in messages:
@@ -230,6 +238,15 @@ class _Machine:
             return bool(messages)
 
         return send
+
+    def _add_up(self) -> bool:
+        """Deliver a sum that all have contributed to; those of one owner and port come in their order."""
+        whole = self.sums.whole()
+        if not whole:
+            return False
+        way = whole[0 if self.rng is None else int(self.rng.integers(len(whole)))]
+        self.cores[way[0]].receive(self.sums.take(way))
+        return True
 
     def _delivery(self, flight: deque[Message]) -> Callable[[], bool]:
         def deliver() -> bool:

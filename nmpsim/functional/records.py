@@ -37,7 +37,7 @@ class Execution:
 
 @dataclass
 class Message:
-    """A message on its way."""
+    """A message on its way; `summed` if it is a contribution to a sum."""
 
     source: int
     direction: int
@@ -46,6 +46,7 @@ class Message:
     address: int
     ld: int
     rows: NDArray[np.uint8]
+    summed: bool = False
 
 
 @dataclass

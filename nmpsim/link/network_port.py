@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from nmpsim.kernel import NEVER, Record, inlined
 
+TO_ONE, TO_ALL, TO_SUM = range(3)
+"""Kinds of messages: for one node; for every other node of the die; a contribution to a sum for one node."""
+
 FLIT = Record(
     "FLIT",
     ("ready_at", "tick", "first tick at which the reader may take the flit"),
@@ -19,7 +22,7 @@ FLIT = Record(
     ("destination", "node", "node it leaves at"),
     ("stack", "stack", "how many stacks further on the destination is; under way: links between stacks still to cross"),
     ("port", "", "port of the node, at both ends"),
-    ("multicast", "", "1: it goes to every other node of the die, whatever the destination says"),
+    ("kind", "", "TO_ONE, TO_ALL or TO_SUM: whom the message is for, and whether the routers add it to others"),
     ("message", "", "number of the message at its source and port"),
     ("sequence", "flit", "number of the flit in its message"),
     ("last", "", "1 for the tail of a message"),
@@ -43,7 +46,7 @@ def copy_flit(target, flit):
     target.destination = flit.destination
     target.stack = flit.stack
     target.port = flit.port
-    target.multicast = flit.multicast
+    target.kind = flit.kind
     target.message = flit.message
     target.sequence = flit.sequence
     target.last = flit.last

@@ -22,9 +22,10 @@ from nmpsim.machine.state import DEADLOCK, DONE, RUNNING, Die, build
 from nmpsim.measure.recorder import Recorder
 from nmpsim.noc.die.check import check_conservation, check_drained, routers_of
 from nmpsim.noc.die.check import raise_faults as raise_network_faults
-from nmpsim.noc.die.links import open_intervals
+from nmpsim.noc.die.links import adders_of, open_intervals
 from nmpsim.noc.die.network import settle_fabric
 from nmpsim.noc.die.state import LINK_REASONS, build_fabric
+from nmpsim.noc.die.sum_state import SUM_REASONS
 from nmpsim.noc.die.topology import CORE_PORTS
 from nmpsim.noc.router.check import causes
 from nmpsim.noc.router.state import CAUSES
@@ -222,6 +223,8 @@ class Simulation:
         table["router"] = {
             name: count for name, count in zip(CAUSES, causes(self._routers).sum(axis=0).tolist(), strict=True) if count
         }
+        if len(self.fabric.summing.account):
+            table["adder"] = _named(self.fabric.summing.stall.sum(axis=0), SUM_REASONS, 1)
         if p.stacks > 1:
             table["stack_link"] = _named(self.fabric.link_stall.sum(axis=0), LINK_REASONS, p.link.period)
         return table
@@ -238,7 +241,8 @@ class Simulation:
         -------
         dict of str to list
             ``links``: from, to, flits; ``routers``: cycles in which virtual channels held a flit, by cause;
-            ``stack_links``: flits, bytes, cycles of their width used.
+            ``stack_links``: flits, bytes, cycles of their width used; ``adders``, if routers add, by router and port:
+            flits that became part of another, and cycles of the router's lanes by reason.
         """
         p, state, fabric = self._routers.params, self._routers.state, self.fabric
         links: list[dict[str, int]] = [
@@ -252,7 +256,10 @@ class Simulation:
             {"pu": c, **{name: int(link[name]) for name in ("flits", "bytes", "cycles")}}
             for c, link in enumerate(fabric.link)
         ]
-        return {"links": links, "routers": routers, "stack_links": across}
+        found = {"links": links, "routers": routers, "stack_links": across}
+        if len(fabric.summing.adder):
+            found["adders"] = adders_of(fabric)
+        return found
 
     def counts(self) -> dict[str, int]:
         """Actions of all units, by name."""
@@ -299,8 +306,12 @@ class Simulation:
                 "stack_link_used_bytes": int(link["cycles"].sum()) * self.params.link.bytes,
             }
         copied = int(self.fabric.terminal["multicast"].sum())
-        if (due := result["flits"] + copied * (self.params.pus - 2)) != result["arrived_flits"]:
-            raise InternalError(f"{due} flits and copies were to arrive, {result['arrived_flits']} did")
+        adder = self.fabric.summing.adder
+        if len(adder):
+            result |= {"router_sums": int(adder["added"].sum()), "merged_flits": int(adder["merged"].sum())}
+        due = result["flits"] + copied * (self.params.pus - 2) - result.get("merged_flits", 0)
+        if due != result["arrived_flits"]:
+            raise InternalError(f"{due} flits, copies and sums were to arrive, {result['arrived_flits']} did")
         return result
 
     def spans(self) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ unit       instructions
 ARRAY      PASS: one matrix product on the array or the MAC-tree slices
 VECTOR     one vector operation (table VECTOR_NAMES)
 MOVE       STREAM (rows of all banks into the strip ports), LOAD (bank to buffer), STORE (buffer to bank)
-SEND_0     SEND: one message to a PU, or to all others, by network port 0
+SEND_0     SEND: one message to a PU, to all others, or into a sum, by network port 0
 SEND_1     SEND: the same by network port 1
 COPY_IN    CROSS: copy from the buffer into the operand buffer of the compute unit (separate arrangement)
 COPY_OUT   CROSS: copy from its output buffer into the buffer (separate arrangement)
@@ -47,11 +47,14 @@ def shared(pus: int, index: int) -> int:
     return FROM + 2 * pus + index
 
 
-SHARED = 8
+SHARED = 10
 """Semaphores that count messages whatever their source; collectives alternate between the first two."""
 
 GATHERS = (6, 7)
 """Shared semaphores of all-gathers by multicast, used in turn."""
+
+SUMS = (8, 9)
+"""Shared semaphores of sums made by the routers, used in turn."""
 
 STACK_SUMS, STACK_BEST = 4, 5
 """Shared semaphores of messages from other stacks: pieces of the residual stream, and best tokens."""
@@ -192,7 +195,7 @@ FIELDS = (
     ("signal", "SEND: semaphore of the destination that counts the message"),
     ("table", "offset into the program's table of integers, -1 = none"),
     # MOVE and SEND
-    ("bank", "LOAD, STORE: bank; SEND: destination PU, the first one of a multicast"),
+    ("bank", "LOAD, STORE: bank; SEND: destination PU, first one of a multicast, owner of a sum"),
     ("stack", "SEND: how many stacks further on the destination is, 0 = in this one"),
     ("row", "STREAM, LOAD, STORE: first DRAM row"),
     ("column", "LOAD, STORE: first column"),
@@ -225,6 +228,7 @@ F_A_FP32 = 16  # V_COPY: elements are FP32
 F_BIAS = 32  # V_REDUCE, V_RELU: add operand B (FP16), one row for all
 F_ALL = 64  # V_ROUTE: weights are a softmax over all experts
 F_NORMALISE = 128  # V_PICK: weights are divided by their sum
+F_SUM = 256  # SEND: a contribution to a sum that the routers make
 
 
 def op_name(op: int) -> str:

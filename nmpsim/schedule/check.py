@@ -24,8 +24,9 @@ from nmpsim.schedule.legality.form import check_form
 from nmpsim.schedule.legality.hazards import find_hazards
 from nmpsim.schedule.legality.listing import Indices, Listing
 from nmpsim.schedule.legality.operands import Boxes, check_operands, operand_boxes
-from nmpsim.schedule.legality.order import Order, execute, one_by_one
+from nmpsim.schedule.legality.order import Order, execute
 from nmpsim.schedule.legality.placement import Images, check_placement
+from nmpsim.schedule.legality.serial import one_by_one
 from nmpsim.schedule.legality.work import check_work
 from nmpsim.spec.params import MachineParams
 

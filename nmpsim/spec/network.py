@@ -12,6 +12,9 @@ from nmpsim.spec.params import CROSSBAR, MESH, RING, TORUS
 PORTS_MOST = 62
 """Ports of a router: one machine word holds a bit for each."""
 
+CORE_PORTS = 2
+"""Network ports of a core."""
+
 TERMINALS = 3
 """Ports of a router to its node: two of the core, one of the gateway."""
 
@@ -76,20 +79,22 @@ def network_faults(read: Callable[..., Any]) -> Iterator[Fault]:
 
 def _multicast_faults(read: Callable[..., Any], kind: int, ports: int) -> Iterator[Fault]:
     """Yield the faults of routers that copy: branches take as many ports again, and a channel for every input."""
-    names = ("collectives", "vcs", "multicast_vcs", "eject_flits", "multicast_flits", "buffer_flits")
+    names = ("collectives", "vcs", "multicast_vcs", "eject_flits", "multicast_flits", "buffer_flits", "sum_vcs")
     given = read(*(f"noc.{name}" for name in names))
-    if not given or given[0] != "multicast":
+    if not given or given[0] == "messages":
         return
-    _, vcs, lanes, places, packet, buffer = given
+    way, vcs, lanes, places, packet, buffer, summed = given
     lanes *= 2 if kind in (RING, TORUS) else 1
-    channels = max(vcs + lanes, (ports + 1) * lanes)
+    summed = summed if way == "network" else 0
+    channels = max(vcs + lanes, (ports + 1) * lanes) + CORE_PORTS * summed
     if 2 * ports > PORTS_MOST or channels > PORTS_MOST:
-        got = f"'multicast': {2 * ports} ports of {channels} channels, those of branches included"
-        todo = "use a mesh or a torus, fewer noc.multicast_vcs, or messages"
+        got = f"{way!r}: {2 * ports} ports of {channels} channels, those of branches included"
+        todo = "use a mesh or a torus, fewer noc.multicast_vcs or noc.sum_vcs, or messages"
         yield Fault("noc.collectives", got, f"{PORTS_MOST} of each at most", todo)
     if packet > buffer:
         allowed = f"at most noc.buffer_flits = {buffer}"
         yield Fault("noc.multicast_flits", str(packet), allowed, "a packet that is copied must fit into a buffer")
-    if places < 2:
-        todo = "one for messages, one for multicasts: give two"
-        yield Fault("noc.eject_flits", str(places), "at least 2 for noc.collectives = 'multicast'", todo)
+    least = 3 * summed or 2
+    if places < least:
+        todo = f"messages and multicasts need one each{f', sums {summed} of a third' if summed else ''}: give {least}"
+        yield Fault("noc.eject_flits", str(places), f"at least {least} for noc.collectives = {way!r}", todo)

@@ -87,6 +87,8 @@ class NocParams(NamedTuple):
     eject_flits: int  # ejection queue of a port; flits
     multicast_lanes: int = 0  # virtual channels of multicasts in each class of a link; 0 = routers do not copy
     multicast_flits: int = 1  # of a packet of a multicast, <= buffer_flits
+    sum_lanes: int = 0  # virtual channels of sums of each port of a core; 0 = routers do not add
+    nADD: int = 1  # addition of two flits in a router; NoC cycles, >= 1
 
 
 class LinkParams(NamedTuple):

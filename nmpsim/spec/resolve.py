@@ -218,8 +218,10 @@ def _noc(spec: ChipSpec) -> NocParams:
         nSYNC=noc.sync_cycles.value,
         inject_flits=noc.inject_flits.value,
         eject_flits=noc.eject_flits.value,
-        multicast_lanes=noc.multicast_vcs.value if noc.collectives == "multicast" else 0,
+        multicast_lanes=noc.multicast_vcs.value if noc.collectives != "messages" else 0,
         multicast_flits=noc.multicast_flits.value,
+        sum_lanes=noc.sum_vcs.value if noc.collectives == "network" else 0,
+        nADD=noc.add_cycles.value,
     )
 
 

@@ -340,15 +340,19 @@ class Noc(Section):
     sync_cycles: Sourced[Count] = Field(description="cycles of the receiving clock; clock crossing")
     inject_flits: Sourced[Count] = Field(description="flits; injection queue of a port")
     eject_flits: Sourced[Count] = Field(description="flits; ejection queue of a port")
-    collectives: Literal["messages", "multicast"] = Field(
-        description="word; how a PU's data comes to all others: passed on by messages, or copied by the routers"
+    collectives: Literal["messages", "multicast", "network"] = Field(
+        description="word; collectives by messages, with copies made by the routers, or with copies and sums made there"
     )
     multicast_vcs: Sourced[Annotated[int, Field(ge=1, le=62)]] = Field(
-        description="virtual channels; per link and class, besides vcs, if collectives is multicast"
+        description="virtual channels; per link and class, besides vcs, if routers copy"
     )
     multicast_flits: Sourced[Annotated[int, Field(ge=1, le=4096)]] = Field(
         description="flits; a packet of a multicast, which fits into a buffer"
     )
+    sum_vcs: Sourced[Annotated[int, Field(ge=1, le=62)]] = Field(
+        description="virtual channels; of sums, per link and port of a core, if routers add"
+    )
+    add_cycles: Sourced[Annotated[int, Field(ge=1, le=64)]] = Field(description="network cycles; addition of two flits")
     hop_mm: Sourced[Millimetres] = Field(description="mm; wire between two routers")
     die_to_die: DieToDie
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.core.state import actors_of
-from nmpsim.program.isa import ARRAY, FROM, LOAD, MOVE, SEND, STREAM, UNITS, WAITS
+from nmpsim.program.isa import ARRAY, F_SUM, FROM, LOAD, MOVE, SEND, STREAM, UNITS, WAITS
 from nmpsim.program.program import Program, StreamImage
+from nmpsim.program.sums import sums_of
 from nmpsim.spec.params import MachineParams
 
 _TYPES = {"pu": "u4", "unit": "u4", "index": "i4", "op": "i4", "operator": "i4", "start": "i8", "end": "i8"}
@@ -107,23 +108,33 @@ def _uses(program: Program, pu: int) -> NDArray[np.int64]:
     return np.concatenate(pairs)
 
 
-def _received(program: Program, ends: NDArray[np.int64], rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _received(
+    program: Program, ends: NDArray[np.int64], rows: Sequence[NDArray[np.int64]], nodes: int
+) -> NDArray[np.int64]:
     """Pairs (SEND, whoever waits for its message) of rows of the table of instructions; shape (pairs, 2).
 
     The k-th message that a semaphore counts is for the first that waits for k of them or more.  Where messages of
     several PUs are counted by one semaphore, they are numbered in the order in which they were sent: a collective has
-    received all of its messages before one that counts by the same semaphore begins to send.
+    received all of its messages before one that counts by the same semaphore begins to send.  A sum is a message of its
+    owner, sent when the last contribution is; whoever waits for it waits for all of these.
     """
+    whole = _contributions(program, rows, nodes)
+    over = ends.copy()
+    for owner, every in whole.items():
+        over[owner] = ends[every].max()
     sent: list[NDArray[np.int64]] = []
     waits: list[NDArray[np.int64]] = []
     for pu, (row, stream) in enumerate(zip(rows, program.streams, strict=True)):
-        own = np.flatnonzero((stream["op"] == SEND) & (stream["stack"] == 0) & (row >= 0))
+        summed = stream["flags"] & F_SUM != 0
+        elsewhere = summed & (stream["bank"] != pu)
+        own = np.flatnonzero((stream["op"] == SEND) & (stream["stack"] == 0) & (row >= 0) & ~elsewhere)
         places = np.maximum(stream["n"][own].astype(np.int64), 1)  # a multicast is for several, the sender among them
         copy = np.arange(int(places.sum())) - np.repeat(np.cumsum(places) - places, places)
         own = np.repeat(own, places)
         to = stream["bank"][own] + copy
-        own, to = own[to != pu], to[to != pu]
-        sent.append(np.stack([_semaphore(to, stream["signal"][own]), ends[row[own]], row[own]]))
+        arrives = (to != pu) | summed[own]
+        own, to = own[arrives], to[arrives]
+        sent.append(np.stack([_semaphore(to, stream["signal"][own]), over[row[own]], row[own]]))
     for pu, (row, stream) in enumerate(zip(rows, program.streams, strict=True)):
         for number in range(WAITS):
             semaphore, count = stream[f"wait{number}"], stream[f"count{number}"]
@@ -140,7 +151,20 @@ def _received(program: Program, ends: NDArray[np.int64], rows: Sequence[NDArray[
     place = np.searchsorted(waiting << 32 | count, key << 32 | nth)
     there = place < len(waiting)
     there[there] = waiting[place[there]] == key[there]
-    return np.stack([source[there], target[place[there]]], axis=1)
+    pairs = np.stack([source[there], target[place[there]]], axis=1)
+    others = [np.stack([whole[row], np.full(nodes, to)], axis=1) for row, to in pairs.tolist() if row in whole]
+    return np.concatenate([pairs, *others])
+
+
+def _contributions(program: Program, rows: Sequence[NDArray[np.int64]], nodes: int) -> dict[int, NDArray[np.int64]]:
+    """Return, by the row of its owner's contribution, the rows of all contributions to each sum that is complete."""
+    found = {}
+    for sum_ in sums_of(program.streams, nodes):
+        every = np.array([rows[pu][index] for pu, index in sum_.tolist()], np.int64)
+        pu, index = sum_[0].tolist()
+        if (every >= 0).all():
+            found[int(every[int(program.streams[pu]["bank"][index]) % nodes])] = every
+    return found
 
 
 def _semaphore(pu: Any, number: NDArray[Any]) -> NDArray[np.int64]:
@@ -149,10 +173,11 @@ def _semaphore(pu: Any, number: NDArray[Any]) -> NDArray[np.int64]:
     return found
 
 
-def flow_table(program: Program, instructions: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+def flow_table(program: Program, instructions: dict[str, NDArray[Any]], nodes: int) -> dict[str, NDArray[np.int64]]:
     """Return which instruction serves which.
 
-    A STREAM the passes that eat its beats, a LOAD whoever waits for it, a SEND whoever waits for its message.
+    A STREAM the passes that eat its beats, a LOAD whoever waits for it, a SEND whoever waits for its message or for the
+    sum that it contributes to.
 
     Parameters
     ----------
@@ -160,6 +185,8 @@ def flow_table(program: Program, instructions: dict[str, NDArray[Any]]) -> dict[
         Passes are matched to streams by the tiles of its images.
     instructions : dict of str to ndarray
         As `instruction_table` returns it.
+    nodes : int
+        PUs of a die.
 
     Returns
     -------
@@ -176,6 +203,6 @@ def flow_table(program: Program, instructions: dict[str, NDArray[Any]]) -> dict[
         rows.append(row)
         made = row[_uses(program, pu)]
         pairs.append(made[(made >= 0).all(axis=1)])
-    pairs.append(_received(program, instructions["end"], rows))
+    pairs.append(_received(program, instructions["end"], rows, nodes))
     flows = np.unique(np.concatenate(pairs), axis=0)
     return {"source": flows[:, 0], "target": flows[:, 1]}

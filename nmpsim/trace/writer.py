@@ -225,7 +225,7 @@ class TraceWriter:
             self.tables[name] = table.close()
         events = np.concatenate(self._events) if self._events else np.zeros((0, 5), np.int64)
         instructions = instruction_table(self.params, self.program, self._cores, self.units, events, (TAKEN, COMPLETED))
-        flows = flow_table(self.program, instructions)
+        flows = flow_table(self.program, instructions, self.params.noc.nodes)
         keep = np.array([self.options.wants("instruction", pu) for pu in range(self.params.pus)])[instructions["pu"]]
         if self._window is not None:
             low, high = self._window

@@ -22,6 +22,9 @@ NEVER = 2**62
 EVERYONE = -1
 """Destination of a message that goes to all other nodes."""
 
+TO_ONE, TO_ALL, TO_SUM = range(3)
+"""Field ``kind`` of a flit: for one node, for all others, a contribution to a sum for one node."""
+
 
 class Arrival(NamedTuple):
     """The flit at the head of an ejection queue."""
@@ -108,20 +111,38 @@ class Driver:
     taken: dict[tuple[int, int], list[tuple[int, Arrival]]] = field(default_factory=dict)
     sent: list[tuple[int, int, int, int]] = field(default_factory=list)  # source, port, destination, flits
     stacks: list[int] = field(default_factory=list)  # of each message: how many stacks further on it is for
+    sums: list[list[int]] = field(default_factory=list)  # messages that are the contributions to each sum, by node
+    kinds: list[int] = field(default_factory=list)  # of each message
 
     def __post_init__(self) -> None:
         self.outbox = {(node, d): deque() for node in range(self.network.nodes) for d in (0, 1)}
         self.taken = {port: [] for port in self.outbox}
 
-    def send(self, source: int, destination: int, flits: int, port: int | None = None, *, stack: int = 0) -> int:
+    def send(
+        self,
+        source: int,
+        destination: int,
+        flits: int,
+        port: int | None = None,
+        *,
+        stack: int = 0,
+        kind: int | None = None,
+    ) -> int:
         """Queue a message behind its writer; return its number.  By default a multicast leaves by port 0."""
         known = 0 if destination == EVERYONE else self.network.port(source, destination)
         d = known if port is None else port
         number = len(self.sent)
         self.sent.append((source, d, destination, flits))
         self.stacks.append(stack)
+        self.kinds.append((TO_ALL if destination == EVERYONE else TO_ONE) if kind is None else kind)
         self.outbox[source, d].extend({**self.flit(number, i), "stack": stack} for i in range(flits))
         return number
+
+    def add_up(self, owner: int, flits: int, port: int) -> int:
+        """Queue a contribution of every node to a sum; return the number of the owner's, as which the sum comes."""
+        own = [self.send(node, owner, flits, port, kind=TO_SUM) for node in range(self.network.nodes)]
+        self.sums.append(own)
+        return own[owner]
 
     def flit(self, message: int, i: int) -> dict[str, int]:
         """Fields of flit `i` of a message: all different, so that mixed-up flits are seen."""
@@ -129,7 +150,7 @@ class Driver:
         return {
             "source": source,
             "destination": destination,
-            "multicast": int(destination == EVERYONE),
+            "kind": self.kinds[message],
             "port": port,
             "message": message,
             "sequence": i,
@@ -213,17 +234,19 @@ class Driver:
             assert flit._asdict() == {name: written[name] for name in flit._fields}
             assert d == self.sent[flit.message][1]
         for taken in self.taken.values():
-            flows: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
+            flows: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
             for _, flit in taken:
-                way = flit.source, self.stacks[flit.message], self.sent[flit.message][2] == EVERYONE
+                way = flit.source, self.stacks[flit.message], self.kinds[flit.message]
                 flows.setdefault(way, []).append((flit.message, flit.sequence))
             for numbers in flows.values():
                 assert numbers == sorted(numbers), "flits of one source, stack, port and kind come in order"
         assert not self.network.refuses()
 
     def takers(self, message: int) -> list[int]:
-        """Nodes that a message is for."""
+        """Nodes that a message comes to; of the contributions to a sum only the owner's comes."""
         source, _, destination, _ = self.sent[message]
+        if self.kinds[message] == TO_SUM:
+            return [destination] if source == destination else []
         nodes = range(self.network.nodes)
         return [node for node in nodes if node != source] if destination == EVERYONE else [destination]
 
@@ -417,3 +440,72 @@ class MulticastKit(NetworkKit):
         assert 0 < network.arrived(1, 0) < 60, "its own queue takes what it has places for"
         driver.run(120 * network.patience)
         driver.assert_complete()
+
+
+class SumKit(MulticastKit):
+    """Still more clauses, for networks that add."""
+
+    @staticmethod
+    def crowd(driver: Driver) -> int:
+        """Queue messages to one, to all, and sums, by turns; return the flits that arrive."""
+        MulticastKit.crowd(driver)
+        nodes = driver.network.nodes
+        for round_ in range(2 * nodes):
+            driver.add_up(2 * round_ % nodes, 1 + 5 * round_ % 9, round_ % 2)
+            driver.send(round_ % nodes, (round_ + 1) % nodes, 1 + round_ % 3, round_ % 2)
+            driver.send(round_ % nodes, EVERYONE, 2, (round_ + 1) % 2)
+        return sum(flits * max(1, len(driver.takers(m))) for m, (*_, flits) in enumerate(driver.sent))
+
+    def test_a_sum_comes_once_to_its_owner_by_its_port(self):
+        for port in (0, 1):
+            network, driver = self.drive()
+            for owner in (1, 0, 1):
+                driver.add_up(owner, 3 * network.inject_flits + 1, port)
+            driver.run(40 * network.inject_flits * network.patience)
+            driver.assert_complete()
+            assert {place for place, *_ in driver.arrivals()} == {(1, port), (0, port)}
+
+    def test_no_flit_of_a_sum_comes_before_all_have_contributed_to_it(self):
+        network, driver = self.drive()
+        for round_ in range(3 * network.nodes):
+            driver.add_up(round_ % network.nodes, 1 + round_ % 4, round_ % 2)
+        driver.run(60 * network.patience)
+        driver.assert_complete()
+        for (node, d), _, flit in driver.arrivals():
+            for part in next(own for own in driver.sums if flit.message in own):
+                stamp, _ = driver.written[part, flit.sequence]
+                assert flit.ready_at >= stamp + network.least_latency(driver.sent[part][0], node, d)
+
+    def test_a_sum_waits_for_the_last_and_lets_others_pass(self):
+        """Node 1 writes nothing to port 0 for a while: what others send to each other by it arrives, sums do not."""
+        network, driver = self.drive()
+        before = [driver.send(node, (node + 1) % network.nodes, 5, 0) for node in range(network.nodes) if node != 1]
+        driver.add_up(0, 2 * network.inject_flits, 0)
+        other = [driver.send(2, 0, 9, 1), driver.add_up(2, 3, 1)]
+        held, driver.outbox[1, 0] = driver.outbox[1, 0], deque()
+        driver.run(40 * network.patience)
+        assert {flit.message for _, _, flit in driver.arrivals()} == {*before, *other}
+        driver.outbox[1, 0] = held
+        driver.run(20 * network.inject_flits * network.patience)
+        driver.assert_complete()
+
+    def test_contributions_to_different_sums_are_refused(self):
+        network, driver = self.drive()
+        for node in range(network.nodes):
+            driver.send(node, int(node == 1), 1, 0, kind=TO_SUM)
+        driver.run(20 * network.patience)
+        assert network.refuses() or not driver.arrivals()
+
+    def test_contributions_of_different_lengths_are_refused(self):
+        network, driver = self.drive()
+        for node in range(network.nodes):
+            driver.send(node, 0, 1 + (node == 1), 0, kind=TO_SUM)
+        driver.run(20 * network.patience)
+        assert network.refuses()
+
+    def test_a_sum_for_no_node_is_refused(self):
+        network, driver = self.drive()
+        driver.send(1, network.nodes, 1, 0, kind=TO_SUM)
+        driver.run(4 * network.patience)
+        assert network.refuses()
+        assert not driver.arrivals()

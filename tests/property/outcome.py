@@ -11,7 +11,7 @@ import numpy as np
 from nmpsim.core.state import REASONS
 from nmpsim.dram.native.state import command_log
 from nmpsim.machine.simulate import Simulation
-from nmpsim.program.isa import CROSS, LOAD, SEND, SEND_0, SEND_1, STORE, STREAM, UNITS
+from nmpsim.program.isa import CROSS, F_SUM, LOAD, SEND, SEND_0, SEND_1, STORE, STREAM, UNITS
 from nmpsim.program.program import Program
 from nmpsim.spec.params import CROSSBAR, MachineParams
 from tests.property.collected import Collected
@@ -147,15 +147,25 @@ class Work:
 
     @property
     def arrived_flits(self) -> int:
-        """Flits that arrive: those of a multicast at every other PU."""
+        """Flits that arrive: those of a multicast at every other PU, those of a sum once."""
         sends = self._of(SEND)
         flits = sends["m"] * -(-sends["bytes"] // self.params.noc.flit_bytes)
-        return int((flits * np.maximum(sends["n"] - 1, 1)).sum())
+        return int((flits * self.places).sum())
+
+    @property
+    def places(self):
+        """How many PUs each SEND arrives at; a contribution to a sum at its owner, if that sent it."""
+        found = []
+        for pu, stream in enumerate(self.program.streams):
+            sends = stream[stream["op"] == SEND]
+            is_sum = sends["flags"] & F_SUM != 0
+            found.append(np.where(is_sum, sends["bank"] == pu, np.maximum(sends["n"] - 1, 1)))
+        return np.concatenate(found)
 
     @property
     def arrivals(self) -> int:
         """Messages that arrive."""
-        return int(np.maximum(self._of(SEND)["n"] - 1, 1).sum())
+        return int(self.places.sum())
 
     @property
     def flit_hops(self) -> int:
@@ -163,7 +173,9 @@ class Work:
         for pu, stream in enumerate(self.program.streams):
             for ins in stream[stream["op"] == SEND]:
                 hops = hops_between(self.params.noc, pu, int(ins["bank"]))
-                if ins["n"]:  # a tree: as many links as other nodes, and none in a crossbar
+                if ins["flags"] & F_SUM and ins["bank"] != pu:  # those of a sum are counted with its owner
+                    continue
+                if ins["n"] or ins["flags"] & F_SUM:  # a tree: as many links as other nodes, and none in a crossbar
                     hops = 0 if self.params.noc.kind == CROSSBAR else self.params.pus - 1
                 total += hops * int(ins["m"]) * -(-int(ins["bytes"]) // self.params.noc.flit_bytes)
         return total

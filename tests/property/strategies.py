@@ -447,6 +447,22 @@ class ProgramWriter:
             if there != pu:
                 self.events[there].append(self.emit.arrived(there, common))
 
+    def sum_up(self, _: int) -> None:
+        """A sum of the parts of all PUs."""
+        self.operator("sum")
+        owner, port, common = self.choose(range(self.params.pus)), self.choose((0, 1)), self.choose((1, 3))
+        arrived = self.emit.add_up(
+            owner,
+            [self.waits(pu) for pu in range(self.params.pus)],
+            port=port,
+            common=common,
+            rows=self.choose((1, 3)),
+            size=self.choose((16, 4, 72, 200)),
+            place=self.address(),
+            ld=256,
+        )
+        self.events[owner].append(arrived)
+
     def finish(self) -> Program:
         """Let every core wait for every message, then return the program."""
         self.operator("end")
@@ -464,6 +480,7 @@ def steps_of(writer: ProgramWriter) -> tuple[Callable[[int], None], ...]:
     """What a program is made of, the frequent ones more than once."""
     copies = (writer.copy, writer.copy) if writer.params.core.separate else ()
     spread = (writer.multicast,) * 3 if writer.params.noc.multicast_lanes and writer.params.pus > 1 else ()
+    summed = (writer.sum_up,) * 3 if writer.params.noc.sum_lanes and writer.params.pus > 1 else ()
     return (
         writer.product,
         writer.product,
@@ -474,6 +491,7 @@ def steps_of(writer: ProgramWriter) -> tuple[Callable[[int], None], ...]:
         writer.flood,
         *copies,
         *spread,
+        *summed,
     )
 
 
@@ -484,12 +502,17 @@ def random_program(
     *,
     separate: bool = False,
     copies: bool = False,
+    adds: bool = False,
 ) -> tuple[MachineParams, Program, ProgramWriter]:
-    """Random instructions for all units of a random small chip, with `copies` one whose routers copy."""
+    """Random instructions for all units of a random small chip; its routers copy and add, if asked for."""
     chip = random_chip(choose, kind)
-    if copies:
+    if copies or adds:
         few = {"multicast_vcs": choose((1, 2)), "multicast_flits": min(choose((1, 2)), chip.noc.buffer_flits.value)}
         few |= {"collectives": "multicast", "eject_flits": max(2, chip.noc.eject_flits.value)}
+        if adds:
+            lanes = choose((1, 2))
+            few |= {"collectives": "network", "sum_vcs": lanes, "add_cycles": choose((1, 2, 3))}
+            few["eject_flits"] = max(3 * lanes, few["eject_flits"])
         chip = with_overrides(chip, {f"noc.{name}": value for name, value in few.items()})
     params = resolve(separated(choose, chip) if separate else chip)
     writer = ProgramWriter(choose, params)

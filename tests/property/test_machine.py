@@ -16,6 +16,7 @@ from nmpsim.core.state import REASONS
 from nmpsim.dram.check.native import check_native
 from nmpsim.dram.native.state import REASONS as BANK_REASONS
 from nmpsim.machine.simulate import Simulation
+from nmpsim.noc.die.sum_state import SUM_REASONS
 from nmpsim.noc.router.state import CAUSES
 from nmpsim.program.isa import CONSTANT, MOVE
 from tests.builders import SNAKE, STRATUM
@@ -280,6 +281,26 @@ def test_programs_with_messages_to_all_run_the_same_in_both_modes_and_any_order(
         assert not differences(observed(run(params, program, order=order)), seen), seed
         copied += int(skipped.fabric.terminal["copies"].sum())
     assert copied > 1000
+
+
+def test_programs_with_sums_run_the_same_in_both_modes_and_any_order():
+    merged = sums = 0
+    for seed in range(30):
+        params, program, written = random_program(Dice(seed), adds=True)
+        skipped = run(params, program)
+        assert_sound(skipped)
+        assert_intervals_are_the_accounts(skipped)
+        assert skipped.counts()["macs"] == written.macs
+        seen, order = observed(skipped), np.arange(params.pus, dtype=np.int64)[::-1].copy()
+        assert not differences(observed(run(params, program, plain=True)), seen), seed
+        assert not differences(observed(run(params, program, order=order)), seen), seed
+        merged += int(skipped.fabric.summing.adder["merged"].sum())
+        sums += int(skipped.fabric.terminal["sums"].sum())
+        table = skipped.network().get("adders", [])
+        cycles = skipped.fabric.routers.totals[0].now * skipped.fabric.params.lanes
+        assert all(sum(row[name] for name in SUM_REASONS) == cycles for row in table)
+    assert merged > 1000
+    assert sums > 300
 
 
 @settings(max_examples=15)

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmpsim.kernel import LANE
+from nmpsim.noc.die.links import adders_of
 from nmpsim.noc.die.state import LINK_REASONS
+from nmpsim.noc.die.sum_state import SUM_REASONS
 from nmpsim.noc.router.check import causes
 from nmpsim.noc.router.state import CAUSES
 from tests.unit.noc.bench import DieNetwork, digest, random_messages, random_network, run_messages
@@ -37,15 +39,15 @@ def test_nothing_is_lost_and_the_mode_and_order_of_visits_are_seen_by_nobody(dat
     draw = Drawn(data.draw)
     built = random_network(draw)
     nodes, stacks = built["noc"].nodes, built["stacks"]
-    to_all = built["noc"].multicast_lanes > 0
-    messages, credit = random_messages(draw, nodes, stacks, to_all=to_all), draw.choice([1, 4, 30])
+    ways = {"to_all": built["noc"].multicast_lanes > 0, "sums": built["noc"].sum_lanes > 0}
+    messages, credit = random_messages(draw, nodes, stacks, **ways), draw.choice([1, 4, 30])
     seen = []
     for plain, backwards in ((False, False), (True, False), (False, True)):
         network = DieNetwork(**built)
         driver = run_messages(network, messages, credit=credit, check=True, plain=plain, backwards=backwards)
         driver.run(60 * max(network.period, network.link.period) * (1 + network.link.latency))
         network.settle(driver.now)
-        accounts = causes(network.routers).tolist(), network.fabric.link_stall.tolist()
+        accounts = causes(network.routers).tolist(), network.fabric.link_stall.tolist(), adders_of(network.fabric)
         seen.append((driver.now, driver.taken, accounts, network.snapshot()))
     assert seen[1] == seen[0]
     assert seen[2] == seen[0]
@@ -55,20 +57,23 @@ def test_nothing_is_lost_and_the_mode_and_order_of_visits_are_seen_by_nobody(dat
 
 def test_the_sweep_meets_every_cause_and_every_kind_of_network():
     met, links, kinds = Counter(), np.zeros(len(LINK_REASONS), np.int64), Counter()
-    for seed in range(40):
+    adders = np.zeros(len(SUM_REASONS), np.int64)
+    for seed in range(60):
         draw = random.Random(seed)
         built = random_network(draw)
         network = DieNetwork(**built)
-        to_all = built["noc"].multicast_lanes > 0
-        messages = random_messages(draw, network.nodes, network.stacks, most=40, to_all=to_all)
+        ways = {"to_all": built["noc"].multicast_lanes > 0, "sums": built["noc"].sum_lanes > 0}
+        messages = random_messages(draw, network.nodes, network.stacks, most=40, **ways)
         driver = run_messages(network, messages, credit=draw.choice([1, 30]))
         driver.run(40 * network.link.period * (1 + network.link.latency))
         network.settle(driver.now)
         met.update(dict(zip(CAUSES, causes(network.routers).sum(axis=0).tolist(), strict=True)))
         links += network.fabric.link_stall.sum(axis=0)
+        adders += network.fabric.summing.stall.sum(axis=0)
         kinds[built["noc"].kind, built["stacks"] > 1] += 1
     assert {name for name, count in met.items() if count} == set(CAUSES) - {"switch_held"}
     assert links.all()
+    assert adders.all()
     assert len(kinds) == 8
 
 

@@ -1,6 +1,6 @@
 """The network of a die: cores, gateways and links to other stacks around routers with virtual channels.
 
-Read in this order: topology.py, state.py, endpoint.py, gateway.py, network.py, check.py; the contract is
+Read in this order: topology.py, state.py, endpoint.py, gateway.py, sums.py, network.py, check.py; the contract is
 docs/seams/network.md.
 """
 

@@ -11,6 +11,7 @@ from nmpsim.noc.die.topology import CORE_PORTS
 from nmpsim.noc.router.build import Fabric as RouterFabric
 from nmpsim.noc.router.check import causes, check_links, occupied, raise_fault, tree_channels, under_way
 from nmpsim.noc.router.state import CAUSES, PACKET_BIT
+from nmpsim.noc.router.tree_state import REDUCE
 from nmpsim.spec.params import NocParams
 
 
@@ -75,11 +76,17 @@ def check_conservation(routers: RouterFabric, ports: NocState, fabric: Fabric) -
     plain = ~tree_channels(routers)[0]
     sent, came = int(fabric.terminal.injected.sum()), int(fabric.terminal.ejected.sum())
     multicast, copies = int(fabric.terminal.multicast.sum()), int(fabric.terminal.copies.sum())
+    contributed, sums = int(fabric.terminal.contributed.sum()), int(fabric.terminal.sums.sum())
     inside = int(state.input_vc["count"][plain].sum() + flits[plain].sum()) + to_nodes
-    if sent - multicast != came - copies + inside:
+    if sent - multicast - contributed != came - copies - sums + inside:
         raise InternalError(f"{name}: {sent} flits went in, {inside} are inside, {came} came out")
-    rows = _rows_of_multicasts(routers)
-    left = sum(int(state.operation[row].left) for row in rows)
+    rows = _rows_of_trees(routers)
+    adding = {row for row in rows if state.operation[row].kind == REDUCE}
+    merged = int(fabric.summing.adder.merged.sum())
+    if contributed != merged + len(adding) + sums:
+        what = f"{merged} were added to others, {len(adding)} are inside, {sums} sums came out"
+        raise InternalError(f"{name}: {contributed} contributions to sums went in, {what}")
+    left = sum(int(state.operation[row].left) for row in rows - adding)
     if multicast * (len(ports.node) - 1) != copies + left:
         raise InternalError(f"{name}: {multicast} flits went in for all, {copies} copies came out, {left} are to come")
     inside += len(rows)
@@ -112,8 +119,8 @@ def check_conservation(routers: RouterFabric, ports: NocState, fabric: Fabric) -
         raise InternalError(f"{name}: router {r}: buffers held flits for {int(held[r])} cycles, causes are {told}")
 
 
-def _rows_of_multicasts(routers: RouterFabric) -> set[int]:
-    """Return the rows of the flits of multicasts that are in a buffer or on a wire, each once for all its copies."""
+def _rows_of_trees(routers: RouterFabric) -> set[int]:
+    """Return the rows of flits of multicasts and sums in a buffer or on a wire, each once for all its copies."""
     params, state = routers.params, routers.state
     rows: set[int] = set()
     for flits, copied in zip(state.copied_flit, state.copied, strict=True):
@@ -122,8 +129,19 @@ def _rows_of_multicasts(routers: RouterFabric) -> set[int]:
     events = state.flit_event.reshape(params.wheel, params.room, 2)
     for slot in range(params.wheel):
         for to, flit in events[slot, : state.flit_count[slot]].tolist():
-            if (to if to >= 0 else -1 - to) & 255 >= params.unicast_vcs:
+            behind = to >= 0 and to >> 8 & 255 >= params.real_ports  # an adder
+            if behind or (to if to >= 0 else -1 - to) & 255 >= params.unicast_vcs:
                 rows.add(flit >> PACKET_BIT)
+    for addends, first, count in zip(state.addend, state.addend_head, state.addend_count, strict=True):
+        rows |= {int(addends[(first + n) % params.places]) >> PACKET_BIT for n in range(int(count))}
+    for r in range(params.routers if params.lanes else 0):
+        for p in range(params.real_ports, params.ports):
+            for v in range((params.real_ports + 1) * params.multicast_vcs, params.vcs):
+                place = (r * params.ports + p) * params.vcs + v
+                first = int(state.input_vc[place]["head"])
+                flits = state.buffer[place]
+                held = range(int(state.input_vc[place]["count"]))
+                rows |= {int(flits[(first + n) % params.places]) >> PACKET_BIT for n in held}
     return rows
 
 

@@ -8,17 +8,27 @@ A source sends a flit a cycle, as soon as its stamp and a credit of its channel 
 has as many credits as the ejection queue has places; the credit of a place comes back at its ``free_at``.
 
 A multicast is cut into packets that fit into a buffer.  Its flits share one row of the table with all their copies,
-which is free again when the last copy has come out.
+which is free again when the last copy has come out.  Of the contributions to a sum the owner's keeps its row: the sum
+comes out by it.
 """
 
 from nmpsim.kernel import NEVER, inlined
-from nmpsim.link.network_port import blank_flit, copy_flit, flit_at, head_flit, take_flit, write_flit
+from nmpsim.link.network_port import (
+    TO_ALL,
+    TO_SUM,
+    blank_flit,
+    copy_flit,
+    flit_at,
+    head_flit,
+    take_flit,
+    write_flit,
+)
 from nmpsim.noc.die.state import BAD_DESTINATION, BROKEN_PACKET, LOST_WAY, NO_FAULT
 from nmpsim.noc.die.topology import CORE_PORTS, GATEWAY
 from nmpsim.noc.router.events import enter_router, send_flit, take_credit
-from nmpsim.noc.router.multicast import enter_copied
+from nmpsim.noc.router.members import enter_tree
 from nmpsim.noc.router.state import DESTINATION_BIT, DESTINATION_MASK, HEAD, PACKET_BIT, TAIL
-from nmpsim.noc.router.tree_state import MULTICAST
+from nmpsim.noc.router.tree_state import MULTICAST, REDUCE
 
 
 @inlined
@@ -35,12 +45,16 @@ def fault_of(c, d, flit, expected, noc, stacks):
     """Return why a flit of the injection queue of port `d` of node `c` is refused; NO_FAULT if it may be sent."""
     if flit.sequence != expected:
         return BROKEN_PACKET
-    if flit.multicast == 1:
+    if flit.kind == TO_ALL:
         if d >= CORE_PORTS or flit.port != d or flit.stack != 0 or noc.multicast_lanes == 0 or noc.nodes == 1:
             return BAD_DESTINATION
         return NO_FAULT
     if flit.destination < 0 or flit.destination >= noc.nodes or flit.port < 0 or flit.port >= CORE_PORTS:
         return BAD_DESTINATION
+    if flit.kind == TO_SUM:
+        if d >= CORE_PORTS or flit.port != d or flit.stack != 0 or noc.sum_lanes == 0 or noc.nodes == 1:
+            return BAD_DESTINATION
+        return NO_FAULT
     if d < CORE_PORTS and (flit.stack < 0 or flit.stack >= stacks or (flit.stack == 0 and flit.destination == c)):
         return BAD_DESTINATION
     return NO_FAULT
@@ -65,9 +79,12 @@ def send_from(c, d, queue, flits, now, noc, stacks, period, ports, fabric):
         if d < CORE_PORTS and flit.stack != 0:
             terminal.goal = GATEWAY * noc.nodes + c
         terminal.channel = flit.destination % params.unicast_vcs
-        if flit.multicast == 1:
+        if flit.kind == TO_ALL:
             terminal.goal = t
             terminal.channel = terminal.multicast_channel
+        elif flit.kind == TO_SUM:
+            lane = d * noc.sum_lanes + flit.destination * noc.sum_lanes // noc.nodes
+            terminal.channel = params.unicast_vcs + params.multicast_vcs + lane
     v = terminal.channel
     credit = routers.source_vc[t * params.vcs + v]
     if credit.credits == 0:
@@ -80,13 +97,17 @@ def send_from(c, d, queue, flits, now, noc, stacks, period, ports, fabric):
     routers.packet[row].held_class = 0
     word = row << PACKET_BIT | terminal.goal << DESTINATION_BIT
     begins, ends = terminal.expected == 0, flit.last == 1
-    if flit.multicast == 1:
+    if flit.kind == TO_ALL:
         begins = terminal.expected % noc.multicast_flits == 0
         ends = ends or (terminal.expected + 1) % noc.multicast_flits == 0
         routers.operation[row].kind = MULTICAST
         routers.operation[row].tree = t
         routers.operation[row].left = noc.nodes - 1
         terminal.multicast += 1
+    elif flit.kind == TO_SUM:
+        routers.operation[row].kind = REDUCE
+        routers.operation[row].tree = terminal.goal
+        terminal.contributed += 1
     if begins:
         word |= HEAD
     if ends:
@@ -140,11 +161,16 @@ def eject(t, v, word, now, noc, link, stacks, core_period, ports, fabric):
     is_free = True
     if v >= fabric.params.unicast_vcs:
         operation = routers.operation[row]
-        if operation.tree == t or operation.tree // noc.nodes != d:
-            refuse(c, LOST_WAY, now, ports)
-        operation.left -= 1
-        is_free = operation.left == 0
-        fabric.terminal[t].copies += 1
+        if operation.kind == REDUCE:
+            if operation.tree != t:
+                refuse(c, LOST_WAY, now, ports)
+            fabric.terminal[t].sums += 1
+        else:
+            if operation.tree == t or operation.tree // noc.nodes != d:
+                refuse(c, LOST_WAY, now, ports)
+            operation.left -= 1
+            is_free = operation.left == 0
+            fabric.terminal[t].copies += 1
     elif (word >> DESTINATION_BIT) & DESTINATION_MASK != t:
         refuse(c, LOST_WAY, now, ports)
     if d < CORE_PORTS:
@@ -159,7 +185,7 @@ def eject(t, v, word, now, noc, link, stacks, core_period, ports, fabric):
     copy_flit(flit, fabric.carried[row])
     if d == GATEWAY:
         flit.stack = min(flit.stack, stacks - flit.stack)
-    if flit.multicast == 1:
+    if flit.kind == TO_ALL:
         flit.destination = c
     flit.channel = v
     write_flit(queue, flits, ready)
@@ -182,7 +208,7 @@ def take_arrivals(now, noc, link, stacks, period, core_period, ports, fabric):
         if to >= 0 and to & 255 < params.unicast_vcs:
             enter_router(to, word, cycle, params, routers)
         elif to >= 0:
-            enter_copied(to >> 16, (to >> 8) & 255, (to & 255) - params.unicast_vcs, word, cycle, params, routers)
+            enter_tree(to, word, cycle, params, routers)
         else:
             t, v = (-1 - to) >> 8, (-1 - to) & 255
             eject(t, v, word, now, noc, link, stacks, core_period, ports, fabric)

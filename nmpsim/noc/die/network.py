@@ -4,6 +4,7 @@ from nmpsim.kernel import NEVER, inlined, kernel
 from nmpsim.noc.die.endpoint import step_terminal, take_arrivals
 from nmpsim.noc.die.gateway import visit_link
 from nmpsim.noc.die.record import observe_links
+from nmpsim.noc.die.sums import settle_adders, step_adders
 from nmpsim.noc.router.members import finish_branches
 from nmpsim.noc.router.network import next_event, step_router
 
@@ -67,7 +68,7 @@ def step_network(now, plain, order, noc, link, stacks, periods, ports, fabric):
     Timing
     ------
     Takes flits whose ``ready_at`` and credits whose ``free_at`` are <= now; stamps flits and credits in the future.
-    Order of a cycle: arrivals, terminals, routers.
+    Order of a cycle: arrivals, terminals, adders, routers.
     """
     core_period, period = periods
     cycle = now // period
@@ -76,7 +77,12 @@ def step_network(now, plain, order, noc, link, stacks, periods, ports, fabric):
         ports.node[c].credit_at = NEVER
     take_arrivals(now, noc, link, stacks, period, core_period, ports, fabric)
     step_terminals(now, plain, order, noc, stacks, period, ports, fabric)
+    adding = False
+    if fabric.params.lanes > 0:
+        adding = step_adders(cycle, now, order, noc, ports, fabric)
     busy = step_routers(cycle, order, fabric)
+    if adding:
+        busy = True
     if fabric.params.multicast_vcs > 0 and finish_branches(cycle, fabric.params, fabric.routers) > 0:
         busy = True
     observe_links(now, noc, period, fabric)
@@ -130,6 +136,7 @@ def settle_fabric(cycle, now, fabric):
         Changed.
     """
     fabric.routers.totals[0].now = cycle
+    settle_adders(cycle, fabric)
     for c in range(len(fabric.link)):
         record = fabric.link[c]
         fabric.link_stall[c, record.reason] += now - record.since

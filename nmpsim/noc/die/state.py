@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nmpsim.kernel import NEVER, Record
 from nmpsim.link.network_port import FLIT, PORT
 from nmpsim.noc.die.levels import check_levels, level_waits
+from nmpsim.noc.die.sum_state import Summing, make_summing
 from nmpsim.noc.die.topology import (
     CORE_PORTS,
     GATEWAY,
@@ -27,14 +28,15 @@ from nmpsim.noc.router.tree_state import OPERATION
 from nmpsim.noc.router.trees import lane_of
 from nmpsim.spec.params import ALLOCATORS, LinkParams, NocParams
 
-NO_FAULT, BAD_DESTINATION, BROKEN_PACKET, LOST_WAY = range(4)
+NO_FAULT, BAD_DESTINATION, BROKEN_PACKET, LOST_WAY, UNLIKE_SUMS = range(5)
 FAULTS = (
     "no fault",
     "a destination that is this node or none",
     "a packet without head, or a head before the last tail",
     "a flit at a node that it is not for",
+    "contributions to a sum for another node, or of another length, than those of other nodes",
 )
-"""Why the network refuses the head of an injection queue; it stays there for ever."""
+"""Why the network refuses the head of an injection queue; it stays there for ever.  The last two are seen later."""
 
 TRANSFER, NO_FLIT, NO_CREDIT, VC_BUSY = range(4)
 LINK_REASONS = ("transfer", "no_flit", "no_credit", "vc_busy")
@@ -63,6 +65,8 @@ TERMINAL = Record(
     ("ejected", "flit", "flits handed to the ejection queue"),
     ("multicast", "flit", "of the injected: those for every node"),
     ("copies", "flit", "of the ejected: copies of those of others"),
+    ("contributed", "flit", "of the injected: contributions to sums"),
+    ("sums", "flit", "of the ejected: sums"),
 )
 
 LINK = Record(
@@ -129,6 +133,7 @@ class Fabric(NamedTuple):
     link_note: Any  # LINK_NOTE [link between routers]
     link_log: Any  # LINK_INTERVAL [row]; no rows: nothing is recorded
     link_logged: NDArray[np.int64]  # [1]: rows in use
+    summing: Summing
 
 
 def make_ports(noc: NocParams) -> NocState:
@@ -209,8 +214,9 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int, *, intervals: in
     params, state = routers.params, routers.state
     # every flit inside has a place behind an output or is on the wire to a terminal
     rows = len(state.packet) + len(state.source) * params.wheel
+    rows += params.routers * params.lanes * (params.buffer_flits + params.wheel)  # sums behind the adders
     state = state._replace(packet=PACKET.zeros(rows), free_row=np.arange(rows, dtype=np.int64)[::-1].copy())
-    if noc.multicast_lanes:  # a flit of a multicast is an operation: as many copies are to come
+    if noc.multicast_lanes:  # a flit of a multicast or sum is an operation: its tree, and how many copies are to come
         state = state._replace(operation=OPERATION.zeros(rows))
     state.totals.free_rows = rows
     hops = max(1, stacks // 2)
@@ -235,6 +241,7 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int, *, intervals: in
         link_note=LINK_NOTE.zeros(len(routers.topology.channels)),
         link_log=LINK_INTERVAL.zeros(intervals),
         link_logged=np.zeros(1, np.int64),
+        summing=make_summing(noc, routers.topology, params),
     )
     fabric.link_note.port = [c.source * params.ports + c.out_port for c in routers.topology.channels]
     fabric.room[GATEWAY * noc.nodes :] = places
@@ -251,12 +258,14 @@ def _share_ejection(noc: NocParams, fabric: Fabric) -> None:
     """Give the channels towards each terminal as many credits as its ejection queue has places."""
     params = fabric.params
     lanes = range(params.unicast_vcs, params.unicast_vcs + noc.multicast_lanes)
+    of_sums = params.unicast_vcs + params.multicast_vcs
     for t, source in enumerate(fabric.routers.source):
         place = int(source.eject_place)
         first = ((place >> 16) * params.ports + (place >> 8 & 255)) * params.vcs
         fabric.routers.output_vc.credits[first : first + params.vcs] = 0
-        shares = zip((range(params.unicast_vcs), lanes), ejection_shares(noc), strict=True)
+        own = range(of_sums + t // noc.nodes * noc.sum_lanes, of_sums + (t // noc.nodes + 1) * noc.sum_lanes)
+        shares = zip((range(params.unicast_vcs), lanes, own), ejection_shares(noc), strict=True)
         for channels, places in [(range(1), int(fabric.room[t]))] if t >= GATEWAY * noc.nodes else shares:
-            used = channels[:1] if has_few_places(noc) else channels
+            used = channels[:1] if has_few_places(noc) and channels != own else channels
             for n, v in enumerate(used):
                 fabric.routers.output_vc[first + v].credits = places // len(used) + (n < places % len(used))

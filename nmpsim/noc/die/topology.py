@@ -41,21 +41,27 @@ def die_topology(noc: NocParams, *, gateways: bool) -> Topology:
 
 def has_few_places(noc: NocParams) -> bool:
     """Return whether an ejection queue has fewer places than there are channels to it, of messages or multicasts."""
-    plain, copied = ejection_shares(noc)
+    plain, copied, _ = ejection_shares(noc)
     return plain < noc.vcs or copied < noc.multicast_lanes
 
 
-def ejection_shares(noc: NocParams) -> tuple[int, int]:
-    """Return the places of an ejection queue for messages and for multicasts: half and half, if there are both."""
-    copied = noc.eject_flits // 2 if noc.multicast_lanes else 0
-    return noc.eject_flits - copied, copied
+def ejection_shares(noc: NocParams) -> tuple[int, int, int]:
+    """Return the places of an ejection queue for messages, multicasts and sums: equal shares for what there is."""
+    summed = noc.eject_flits // 3 if noc.sum_lanes else 0
+    copied = (noc.eject_flits - summed) // 2 if noc.multicast_lanes else 0
+    return noc.eject_flits - summed - copied, copied, summed
+
+
+def adders_in_a_row(noc: NocParams) -> int:
+    """Return the additions, one after another, of a router with all of its inputs: other routers, and its nodes."""
+    return noc.nodes - 1 if noc.kind == CROSSBAR else 2 * noc.dims
 
 
 def die_trees(noc: NocParams, topology: Topology) -> TreeSet | None:
-    """Return the trees of multicasts, None without: number t is that of terminal t of a core.
+    """Return the trees of multicasts and sums, None without: number t is that of terminal t of a core.
 
     A multicast comes to the port of its own number at every other node.  All its packets take one channel on each
-    link, so that those of one terminal keep their order.
+    link, so that those of one terminal keep their order.  A sum for a terminal comes to it by its tree, reversed.
 
     Parameters
     ----------
@@ -69,7 +75,8 @@ def die_trees(noc: NocParams, topology: Topology) -> TreeSet | None:
     return TreeSet(
         tuple(tree_of(topology, terminal, members) for members in ports for terminal in members),
         multicast_lanes=noc.multicast_lanes,
-        entries=0,
+        entries=CORE_PORTS * noc.sum_lanes,
+        add_delay=noc.nADD * adders_in_a_row(noc),
         in_order=True,
         node_vcs=1 if has_few_places(noc) else noc.multicast_lanes,
     )

@@ -87,26 +87,31 @@ def leave_adder(r, e, flit, at, now, is_copied, params, state):
 
 
 @inlined
+def take_addend(r, p, e, now, params, state):
+    """Take the first flit of input `p` and lane `e`; its credit goes back."""
+    f = (r * params.real_ports + p) * params.lanes + e
+    head = state.addend_head[f]
+    flit = state.addend[f, head]
+    state.addend_head[f] = (head + 1) & (params.places - 1)
+    state.addend_count[f] -= 1
+    if state.addend_count[f] == 0:
+        state.lane[r * params.lanes + e].have &= ~(1 << p)
+    into = state.input_port[r * params.ports + p]
+    v = params.unicast_vcs + params.multicast_vcs + e
+    send_credit(
+        into.credit_to + v if into.credit_to >= 0 else into.credit_to - v, now + into.credit_cycles, params, state
+    )
+    return flit
+
+
+@inlined
 def add_front(r, e, expected, at, now, is_copied, params, state):
     """Take the first flit of every expected input, and send their sum."""
     flit = 0
-    n = r * params.lanes + e
     rest = expected
     while rest != 0:
-        p = lowest_bit(rest)
+        flit = take_addend(r, lowest_bit(rest), e, now, params, state)
         rest = without_lowest(rest)
-        f = (r * params.real_ports + p) * params.lanes + e
-        head = state.addend_head[f]
-        flit = state.addend[f, head]
-        state.addend_head[f] = (head + 1) & (params.places - 1)
-        state.addend_count[f] -= 1
-        if state.addend_count[f] == 0:
-            state.lane[n].have &= ~(1 << p)
-        into = state.input_port[r * params.ports + p]
-        v = params.unicast_vcs + params.multicast_vcs + e
-        send_credit(
-            into.credit_to + v if into.credit_to >= 0 else into.credit_to - v, now + into.credit_cycles, params, state
-        )
     log_event(flit >> PACKET_BIT, r, flit, now, state)
     leave_adder(r, e, flit, at, now, is_copied, params, state)
 

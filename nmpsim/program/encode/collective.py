@@ -1,4 +1,4 @@
-"""Collectives of the plain schedule, as messages between neighbours on the ring, or as multicasts.
+"""Collectives of the plain schedule, as messages between neighbours on the ring, or as multicasts and sums of routers.
 
 All-gather by messages: every PU passes on what it received, in both directions at once::
 
@@ -10,7 +10,9 @@ By multicast, where routers copy and every PU has something to send: each sends 
 one of two shared semaphores counts what has come from anywhere.  Who sends again has got everything of the time before,
 so what arrives for the next but one cannot be taken for this one.  A PU that sends nothing would break that.
 
-Reduce-scatter: a piece for owner q starts at q's far neighbour and collects a partial sum at every PU on its way.
+Reduce-scatter by messages: a piece for owner q starts at q's far neighbour and collects a partial sum at every PU on
+its way.  Where the routers add, every PU sends its part of each piece once, half of it by each port, and the sum comes
+to the owner.  All send for the owners in one order, the ports half a die apart, so that they use different links.
 """
 
 from __future__ import annotations
@@ -161,6 +163,30 @@ def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], 
     return there
 
 
+def adds(out: Emitter) -> bool:
+    """Return whether the routers of the die add."""
+    return out.params.noc.sum_lanes > 0 and out.pus > 1
+
+
+def owners_in_turn(out: Emitter, flits: int) -> list[int]:
+    """Return all PUs in the order in which sums are made for them by port 0.
+
+    A contribution that fits into the buffer of a lane of the routers lets the next one pass: then one of every lane,
+    and the next of each.  A longer one does not: then neighbours, whose sums go almost the same ways.
+
+    Parameters
+    ----------
+    out : Emitter
+    flits : int
+        Of the longest contribution.
+    """
+    noc = out.params.noc
+    if flits > noc.buffer_flits:
+        return list(range(out.pus))
+    first: dict[int, int] = {}
+    return sorted(range(out.pus), key=lambda pu: (pu - first.setdefault(pu * noc.sum_lanes // noc.nodes, pu), pu))
+
+
 @dataclass(frozen=True)
 class Piece:
     """Columns of a partial-sum buffer that belong to one owner: first column and number."""
@@ -251,6 +277,60 @@ def reduce_scatter(
                 after[to] = [added]
             before[direction] = after
     return [[*a, *b] for a, b in zip(*before, strict=True)]
+
+
+def sum_scatter(
+    out: Emitter,
+    m: int,
+    partial: int,
+    partial_ld: int,
+    pieces: list[Piece],
+    ready: list[list[Event | None]],
+    grain: int,
+    common: int,
+) -> list[Event | None]:
+    """Let the routers add the partial sums of all PUs; every owner ends with the whole sum of its piece, as above.
+
+    Parameters
+    ----------
+    out : Emitter
+    m : int
+        Rows.
+    partial, partial_ld : int
+        FP32 partial sums [m, all pieces] at the same address of every PU, and bytes per row.
+    pieces : list of Piece, by owner
+    ready : list of lists of Event, by PU
+        When the PU's partial sums stand.
+    grain : int
+        Columns that fill one flit; pieces are halved at multiples of it.
+    common : int
+        Index of the shared semaphore that counts the sums.
+
+    Returns
+    -------
+    list of Event, by PU
+        When the owner's sum is complete; None if it has no columns.
+    """
+    halves = [-(-p.columns // (2 * grain)) * grain if p.columns > grain else p.columns for p in pieces]
+    longest = m * -(-max(halves) // grain)
+    for first in owners_in_turn(out, longest):
+        for port in (0, 1):
+            owner = (first + port * (out.pus // 2)) % out.pus
+            piece, half = pieces[owner], halves[owner]
+            is_second = (owner + port) % 2
+            width = piece.columns - half if is_second else half
+            if width:
+                out.add_up(
+                    owner,
+                    ready,
+                    port=port,
+                    common=common,
+                    rows=m,
+                    size=width * 4,
+                    place=partial + (piece.start + (half if is_second else 0)) * 4,
+                    ld=partial_ld,
+                )
+    return [out.arrived(pu, common) if piece.columns else None for pu, piece in enumerate(pieces)]
 
 
 def landing_bytes(pus: int, m: int, widest_piece: int, grain: int) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nmpsim.errors import InternalError
 from nmpsim.program.isa import (
+    F_SUM,
     FIELDS,
     GATHERS,
     INSTRUCTION,
@@ -222,6 +223,56 @@ class Emitter:
             imm=port,
             signal=signal,
         )
+
+    def add_up(
+        self,
+        owner: int,
+        waits: Sequence[Iterable[Event | None]],
+        *,
+        port: int,
+        common: int,
+        rows: int,
+        size: int,
+        place: int,
+        ld: int,
+    ) -> Event:
+        """Append a contribution of every PU to a sum that the routers make; return its arrival at the owner.
+
+        Parameters
+        ----------
+        owner : int
+            Core whose part becomes the sum.
+        waits : sequence of iterables of Event, by PU
+            Events of each core.
+        port : int
+            Network port of all.
+        common : int
+            Index of the shared semaphore of the owner that counts the sum.
+        rows, size : int
+            Rows of FP32 numbers, and bytes of each.
+        place, ld : int
+            Buffer address and row distance, at all ends; bytes.
+        """
+        signal = shared(self.pus, common)
+        self._counts[owner][signal] += 1
+        for pu, events in enumerate(waits):
+            self.emit(
+                pu,
+                SEND_1 if port else SEND_0,
+                SEND,
+                events,
+                m=rows,
+                bytes=size,
+                a=place,
+                a_ld=ld,
+                b=place,
+                b_ld=ld,
+                bank=owner,
+                imm=port,
+                signal=signal,
+                flags=F_SUM,
+            )
+        return self.arrived(owner, common)
 
     def arrived(self, pu: int, common: int) -> Event:
         """All messages to a core so far that a shared semaphore counts."""

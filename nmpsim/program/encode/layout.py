@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nmpsim.program.encode.absorbed import AbsorbedAttention
 from nmpsim.program.encode.attention import Attention
-from nmpsim.program.encode.collective import all_gather
+from nmpsim.program.encode.collective import adds, all_gather
 from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import (
     Chunk,
@@ -197,7 +197,8 @@ class StepLayout:
             if plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER:
                 unit = 2 * params.core.columns if operator.kind is OperatorKind.GATE_UP else grain
                 shares = self.segments(operator.kind, operator.n)
-                sizes.append(reduction_bytes(self.pus, operator.m, shares, plan.chunks, grain, unit))
+                landing = 1 if adds(self.out) else self.pus  # sums of the routers come in place
+                sizes.append(reduction_bytes(landing, operator.m, shares, plan.chunks, grain, unit))
         partial, landing = (max(s[i] for s in sizes) for i in range(2))
         spaces = [
             (self.buffer.take(f"reduction {i}", partial, phase), self.buffer.take(f"landing {i}", landing, phase))

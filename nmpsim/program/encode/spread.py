@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nmpsim.program.encode.collective import Piece, Region, all_gather, landing_bytes, reduce_scatter
+from nmpsim.program.encode.collective import Piece, Region, adds, all_gather, landing_bytes, reduce_scatter, sum_scatter
 from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, PartialSpace, Segments, cut, planes_of, reduce_chunk, width
 from nmpsim.program.encode.memory import Banks
 from nmpsim.program.encode.passes import Operand, PassEmitter
-from nmpsim.program.isa import SEND_0, SEND_1, VECTOR
+from nmpsim.program.isa import SEND_0, SEND_1, SUMS, VECTOR
 from nmpsim.program.schedule import OVER_N, GemmPlan
 
 WORD = 4
@@ -253,6 +253,9 @@ class Spread:
         out, space = self.out, self.reduction
         out.operator = chunk.operator
         target = space.partial[chunk.turn]
+        if adds(out):
+            self._sum(chunk, m, consume, last)
+            return
         ready = [[s, *c] for s, c in zip(chunk.stands, space.complete, strict=True)]
         reduce_scatter(
             out,
@@ -273,6 +276,20 @@ class Spread:
             space.complete[pu] = [out.last(pu, VECTOR)]
         self._return_credits(chunk.turn)
         for pu in range(out.pus):
+            space.free[chunk.turn][pu] = [out.last(pu, VECTOR), out.last(pu, SEND_0), out.last(pu, SEND_1)]
+
+    def _sum(self, chunk: PartialChunk, m: int, consume: Consume, last: list[Event | None]) -> None:
+        """Emit the reduction of a chunk by the routers and what follows it (changes `last`).
+
+        Sums of one space and those of the next may be under way together, so each space has a semaphore of its own.
+        """
+        out, space = self.out, self.reduction
+        target, stands = space.partial[chunk.turn], [[event] for event in chunk.stands]
+        came = sum_scatter(out, m, target, chunk.ld, chunk.pieces, stands, self.grain, SUMS[chunk.turn])
+        for pu, (piece, event) in enumerate(zip(chunk.pieces, came, strict=True)):
+            if event is not None:
+                place = Chunk(chunk.start, piece.columns, target + piece.start * 4, chunk.ld, 1, 0, event)
+                last[pu] = consume(pu, place)
             space.free[chunk.turn][pu] = [out.last(pu, VECTOR), out.last(pu, SEND_0), out.last(pu, SEND_1)]
 
     def _return_credits(self, turn: int) -> None:

@@ -7,7 +7,8 @@ Certain are, and nothing else:
 * a wait on a unit's semaphore: so many of its instructions have completed;
 * a wait on an arrival semaphore: so many messages have arrived; those of one source, direction and destination arrive
   in their order, multicasts and others each for themselves;
-* a message arrives after its SEND has completed, a multicast at each destination on its own;
+* a message arrives after its SEND has completed, a multicast at each destination on its own, a sum after all of its
+  contributions have;
 * a PASS completes after the STREAM that brings its beats has started.
 
 A shared semaphore counts messages from anywhere.  A wait for `count` of them assures one of them only if `count` can
@@ -35,7 +36,8 @@ class Clocks:
     """Clocks of all instructions of a program that comes to its end.
 
     A clock has an entry for the starts of every unit, one for its completions, and one for the arrivals of every
-    (source, direction, destination), multicasts apart.  A message is a SEND and one of its destinations.
+    (source, direction, destination), multicasts apart.  A message is a SEND and one of its destinations; that of a sum
+    is the contribution of its owner.
 
     Parameters
     ----------
@@ -76,6 +78,7 @@ class Clocks:
         self.of_send: dict[int, list[int]] = {}
         for number, (i, _) in enumerate(ends):
             self.of_send.setdefault(i, []).append(number)
+        self.sum_of = {i: sum_ for sum_ in listing.sums() for i in sum_}
         self.send, to = np.array(ends, np.int64).reshape(-1, 2).T
         way = listing.field("unit")[self.send] - SEND_0
         route = (listing.pu[self.send] * 2 + way) * pus + to
@@ -121,12 +124,13 @@ class Clocks:
         last_start, last_done = np.full(units, -1), np.full(units, -1)
         last_arrival = np.full(self.chains, -1)
         of_unit: list[list[int]] = [[] for _ in range(units)]
+        begun: set[int] = set()
         for i in self.order.issued:
             pu, unit, clock = int(self.listing.pu[i]), int(self.starts[i]), start[i]
             if last_start[unit] >= 0:
                 np.maximum(clock, start[last_start[unit]], out=clock)
-            messages = self.of_send.get(i, ())
-            if messages and last_done[unit] >= 0:
+            messages = self.of_send.get(i, [])
+            if (messages or i in self.sum_of) and last_done[unit] >= 0:
                 np.maximum(clock, done[last_done[unit]], out=clock)
             for semaphore, count in self.waits[i]:
                 if semaphore < UNITS:
@@ -144,9 +148,14 @@ class Clocks:
             done[i, unit] = done[i, self.completion[i]] = self.ordinal[i]
             last_start[unit] = last_done[unit] = i
             of_unit[unit].append(i)
+            every = self.sum_of.get(i, [i])
+            if i in self.sum_of:  # who contributes last lets the sum arrive
+                begun.add(i)
+                messages = [m for j in every for m in self.of_send.get(j, [])] if begun.issuperset(every) else []
             for message in messages:
                 chain = int(self.arrival[message])
-                arrived[message] = done[i]
+                for j in every:
+                    np.maximum(arrived[message], done[j], out=arrived[message])
                 if last_arrival[chain] >= 0:
                     np.maximum(arrived[message], arrived[last_arrival[chain]], out=arrived[message])
                 arrived[message, chain] = self.arrival_ordinal[message]

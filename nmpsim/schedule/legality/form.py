@@ -14,6 +14,7 @@ from nmpsim.program.isa import (
     COPY_OUT,
     CROSS,
     EXPANSION,
+    F_SUM,
     FLOW_NAMES,
     FROM,
     IS,
@@ -50,6 +51,7 @@ from nmpsim.program.isa import (
 )
 from nmpsim.program.vector import loops
 from nmpsim.schedule.legality.listing import Indices, Instruction, Listing
+from nmpsim.schedule.legality.sum_form import check_sums
 from nmpsim.spec.params import MAC_TREE
 
 
@@ -215,19 +217,20 @@ def _sends(listing: Listing) -> None:
     pus = listing.params.pus
     _some(listing, SEND, ("m", "rows"), ("bytes", "bytes a row"))
     indices = listing.of_op(SEND)
-    names = ("bank", "imm", "unit", "signal", "stack", "n")
-    to, way, unit, signal, stack, number = (listing.field(name)[indices] for name in names)
+    names = ("bank", "imm", "unit", "signal", "stack", "n", "flags")
+    to, way, unit, signal, stack, number, flags = (listing.field(name)[indices] for name in names)
+    summed = (flags & F_SUM) != 0
     own, noc = listing.pu[indices], listing.params.noc
     copied = number != 0
     whole = (number == noc.nodes) & (to == own // noc.nodes * noc.nodes) & (stack == 0) & (noc.nodes > 1)
     listing.refuse(
         indices[copied & ~(whole & (noc.multicast_lanes > 0))],
         lambda ins: f"a message to {ins['n']} PUs from PU {ins['bank']} on",
-        f"all {noc.nodes} PUs of the die, where routers copy (noc.collectives = 'multicast')",
+        f"all {noc.nodes} PUs of the die, where routers copy (noc.collectives = 'multicast' or 'network')",
         "correct n, bank or stack, or send messages",
     )
     listing.refuse(
-        indices[~copied & ((to < 0) | (to >= pus) | ((to == own) & (stack == 0)))],
+        indices[~copied & ((to < 0) | (to >= pus) | ((to == own) & (stack == 0) & ~summed))],
         lambda ins: f"a message to PU {ins['bank']}",
         f"another PU of 0..{pus - 1}",
         "correct bank",
@@ -246,11 +249,12 @@ def _sends(listing: Listing) -> None:
     )
     common = (signal >= shared(pus, 0)) & (signal < semaphores(pus))
     listing.refuse(
-        indices[~common & (copied | (signal != FROM + 2 * own + way))],
+        indices[~common & (copied | summed | (signal != FROM + 2 * own + way))],
         lambda ins: f"signal {ins['signal']}",
-        f"the semaphore of source and direction, or a shared one (multicasts), {shared(pus, 0)}..{semaphores(pus) - 1}",
+        f"the semaphore of source and direction, or (multicasts, sums) one of {shared(pus, 0)}..{semaphores(pus) - 1}",
         "correct signal",
     )
+    check_sums(listing)
 
 
 def _vectors(listing: Listing) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault
-from nmpsim.program.isa import CROSS, FROM, PASS, UNIT_NAMES, UNITS, VECTOR_BASE, VECTOR_NAMES, op_name, shared
+from nmpsim.program.isa import CROSS, F_SUM, FROM, PASS, UNIT_NAMES, UNITS, VECTOR_BASE, VECTOR_NAMES, op_name, shared
 from nmpsim.program.program import Program
+from nmpsim.program.sums import sums_of
 from nmpsim.spec.params import MachineParams
 
 MOST_FAULTS = 20
@@ -62,9 +63,16 @@ class Listing:
         return np.flatnonzero(self.field("op") == op)
 
     def destinations(self, index: int) -> list[int]:
-        """Cores that the message of a SEND goes to."""
+        """Cores that the message of a SEND goes to; of the contributions to a sum only the owner's has one."""
         first, number = int(self.field("bank")[index]), int(self.field("n")[index])
+        if self.field("flags")[index] & F_SUM:
+            return [first] if first == self.pu[index] else []
         return [pu for pu in range(first, first + number) if pu != self.pu[index]] if number else [first]
+
+    def sums(self) -> list[list[int]]:
+        """Instructions that contribute to each sum; only of a program whose contributions agree."""
+        found = sums_of(self.program.streams, self.params.noc.nodes)
+        return [(self.first[sum_[:, 0]] + sum_[:, 1]).tolist() for sum_ in found]
 
     def where(self, index: int) -> str:
         """Place of an instruction in words."""

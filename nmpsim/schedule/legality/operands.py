@@ -24,6 +24,7 @@ from nmpsim.program.isa import (
     F_FIRST,
     F_OUT_FP32,
     F_RESIDUAL,
+    F_SUM,
     LOAD,
     PASS,
     SEND,
@@ -165,7 +166,8 @@ def _unit_boxes(c: _Collector) -> None:
     if c.select(SEND):
         c.box(READ, c["a"], c["m"], c["bytes"], c["a_ld"])
         first, number, own = c["bank"], c["n"], c.listing.pu[c.at]
-        c.box(WRITE, c["b"], c["m"], c["bytes"], c["b_ld"], pu=first, only=number == 0)
+        lands = ((c["flags"] & F_SUM) == 0) | (first == own)
+        c.box(WRITE, c["b"], c["m"], c["bytes"], c["b_ld"], pu=first, only=(number == 0) & lands)
         for distance in range(1, int(number.max())):
             to = first + (own - first + distance) % np.maximum(number, 1)
             c.box(WRITE, c["b"], c["m"], c["bytes"], c["b_ld"], pu=to, only=number > distance)

@@ -9,7 +9,8 @@ which cores are visited makes no difference to where the program ends.  What is 
     write FIFOs          the data mover waits until the beats of a STORE fit
     moves on their way   complete in order
 
-The network has no limit: receivers always take what arrives.
+The network has no limit: receivers always take what arrives.  But a contribution to a sum is over when all PUs have
+begun theirs, as nothing else is sure to make room for it.
 """
 
 from __future__ import annotations
@@ -152,6 +153,8 @@ class Untimed:
         self.issued: list[int] = []
         self.arrivals: dict[tuple[int, int], list[int]] = {}
         self.awake: deque[int] = deque(range(params.pus))
+        self.sum_of = {i: sum_ for sum_ in listing.sums() for i in sum_}
+        self.begun: set[int] = set()
 
     def _takes(self, images: Images) -> dict[int, NDArray[np.int64]]:
         """Beats per strip of every PASS."""
@@ -190,20 +193,49 @@ class Untimed:
                 elif u == MOVE:
                     if not self._start_move(pu, i):
                         break
+                elif i in self.sum_of:
+                    if not self._contribute(i, asleep):
+                        break
+                    started = True
+                    continue
                 else:
                     have[u] += 1
                     if self.op[i] == SEND:
-                        signal = self.signal[i]
-                        for to in self.listing.destinations(i):
-                            self.semaphores[to][signal] += 1
-                            self.arrivals.setdefault((to, signal), []).append(i)
-                            if asleep[to]:
-                                asleep[to] = False
-                                self.awake.append(to)
+                        self._arrive(i, asleep)
                 self.issued.append(i)
                 queue.popleft()
                 started = True
         return started
+
+    def _arrive(self, i: int, asleep: list[bool]) -> None:
+        """Let the message of a SEND arrive, and wake whom it is for (changes `asleep`)."""
+        signal = self.signal[i]
+        for to in self.listing.destinations(i):
+            self.semaphores[to][signal] += 1
+            self.arrivals.setdefault((to, signal), []).append(i)
+            self._wake(to, asleep)
+
+    def _wake(self, pu: int, asleep: list[bool]) -> None:
+        if asleep[pu]:
+            asleep[pu] = False
+            self.awake.append(pu)
+
+    def _contribute(self, i: int, asleep: list[bool]) -> bool:
+        """Begin a contribution to a sum; return whether all have begun, so that all are over (changes `asleep`)."""
+        if i in self.begun:
+            return False
+        self.begun.add(i)
+        self.issued.append(i)
+        every = self.sum_of[i]
+        if not self.begun.issuperset(every):
+            return False
+        for j in every:
+            pu = int(self.listing.pu[j])
+            self.queues[pu][self.unit[j]].popleft()
+            self.semaphores[pu][self.unit[j]] += 1
+            self._wake(pu, asleep)
+            self._arrive(j, asleep)
+        return True
 
     def _start_pass(self, pu: int, i: int) -> bool:
         if self.active[pu] >= 0:
@@ -283,6 +315,14 @@ class Untimed:
                     f"{count[i]} or more",
                     "let them happen first, or correct the count",
                 )
+        if not waiting and i in self.begun:
+            missing = [str(self.listing.pu[j]) for j in self.sum_of[i] if j not in self.begun]
+            self.listing.add(
+                where,
+                f"a sum to which PUs {', '.join(missing)} have not begun to contribute",
+                "contributions of all",
+                "let them contribute first",
+            )
         if not waiting and unit == MOVE:
             self.listing.add(
                 where,
@@ -323,45 +363,3 @@ def execute(listing: Listing, images: Images, source: Indices) -> Order:
     order = untimed.run()
     untimed.check_end()
     return order
-
-
-def one_by_one(listing: Listing, source: Indices) -> Order | None:
-    """Execute every core strictly in the order of its stream, each instruction over before the next begins.
-
-    Parameters
-    ----------
-    listing : Listing
-        Well formed.
-    source : ndarray of int64
-        STREAM of every PASS.
-
-    Returns
-    -------
-    Order or None
-        None if the streams are not written in such an order; the units may still get through.
-    """
-    pus = listing.params.pus
-    have = [[0] * semaphores(pus) for _ in range(pus)]
-    waits = [listing.field(f"wait{i}").tolist() for i in range(WAITS)]
-    counts = [listing.field(f"count{i}").tolist() for i in range(WAITS)]
-    op, unit, signal = (listing.field(name).tolist() for name in ("op", "unit", "signal"))
-    brings = dict(zip(listing.of_op(PASS).tolist(), source.tolist(), strict=True))
-    at, end = listing.first[:-1].tolist(), listing.first[1:].tolist()
-    order = Order([], {})
-    awake = deque(range(pus))
-    while awake:
-        pu = awake.popleft()
-        while at[pu] < end[pu]:
-            i = at[pu]
-            met = all(w[i] < 0 or have[pu][w[i]] >= c[i] for w, c in zip(waits, counts, strict=True))
-            if not met or brings.get(i, -1) > i:
-                break
-            have[pu][unit[i]] += 1
-            if op[i] == SEND:
-                for to in listing.destinations(i):
-                    have[to][signal[i]] += 1
-                    order.arrivals.setdefault((to, signal[i]), []).append(i)
-                    awake.append(to)
-            order.issued.append(i)
-            at[pu] += 1
-    return order if at == end else None

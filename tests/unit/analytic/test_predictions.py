@@ -12,6 +12,7 @@ from nmpsim.analytic.messages import (
     message_cycles,
     reduce_scatter_cycles,
     router_cycles,
+    sum_scatter_cycles,
     to_all_cycles,
 )
 from nmpsim.analytic.passes import Taken, taken
@@ -106,6 +107,19 @@ def test_a_multicast_takes_the_receivers_their_flits_and_the_longest_way(topolog
         on_link = 4 * 3 * rows / links * ratio if links else 0
         assert all_gather_cycles(params, rows, grain) == pytest.approx(max(at_port, on_link) + least)
         assert to_all_cycles(params, rows, grain) == all_gather_cycles(params, rows, grain)
+
+
+@pytest.mark.parametrize("topology", ["ring", "crossbar", "mesh:2x2"])
+def test_sums_take_the_senders_their_parts_and_the_longest_way_with_its_additions(topology):
+    params = resolve(small_chip(SNAKE, 4, noc__collectives="network", noc__topology=topology))
+    grain, hops = params.noc.flit_bytes // 4, 0 if topology == "crossbar" else 2
+    ratio = params.noc_period / params.core_period
+    least = message_cycles(params, 1, 0, hops) + (hops + 1) * params.noc.nADD * ratio
+    for number in (1, 2, 5, 8):
+        at_port = -(-4 * number // 2) * max(1.0, ratio)  # a part of each of four sums, two ports
+        links = {"ring": 8, "crossbar": 0, "mesh:2x2": 8}[topology]
+        on_link = 4 * 3 * number / links * ratio if links else 0
+        assert sum_scatter_cycles(params, 1, number * grain) == pytest.approx(max(at_port, on_link) + least)
 
 
 def test_collectives_grow_with_what_they_carry_and_one_pu_has_none():

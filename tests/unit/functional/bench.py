@@ -24,7 +24,9 @@ from nmpsim.program.program import BeatImage, Program, ProgramOperator, StreamIm
 from nmpsim.spec.params import MAC_TREE, RING, SYSTOLIC, CoreParams, DramParams, MachineParams, NocParams
 
 
-def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=16384, queue_depth=4, lanes=0):
+def chip(
+    pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=16384, queue_depth=4, lanes=0, sum_lanes=0
+):
     """Chip with small numbers; only sizes matter to the interpreter."""
     tree = kind == MAC_TREE
     core = CoreParams(
@@ -48,7 +50,7 @@ def chip(pus=1, kind=SYSTOLIC, strips=4, strip_rows=2, columns=8, buffer_bytes=1
     )
     noc = NocParams(
         **dict.fromkeys(NocParams._fields, 1)
-        | {"nodes": pus, "radix": pus, "kind": RING, "vcs": 2, "multicast_lanes": lanes}
+        | {"nodes": pus, "radix": pus, "kind": RING, "vcs": 2, "multicast_lanes": lanes, "sum_lanes": sum_lanes}
     )
     return MachineParams(
         name="tiny",

@@ -94,10 +94,12 @@ class DieNetwork(Network):
         self.routers = routers_of(self.params, self.fabric)
         p = self.params
         self.inject_flits = p.inject_flits
-        copied = p.eject_flits // 2 if p.multicast_lanes else 0
-        plain = p.eject_flits - copied
+        summed = p.eject_flits // 3 if p.sum_lanes else 0
+        copied = (p.eject_flits - summed) // 2 if p.multicast_lanes else 0
+        plain = p.eject_flits - summed - copied
         self.eject_flits = plain if plain < p.vcs or copied < p.multicast_lanes else plain // p.vcs
         cycles = router_cycles(p) + p.nLINK + 2 * p.nPORT + 2 * p.nCREDIT + p.nSYNC + p.nodes
+        cycles += p.nADD * (p.nodes - 1 if p.kind == CROSSBAR else 2 * p.dims) if p.sum_lanes else 0
         self.patience = 2 * cycles * max(period, core_period)
 
     def space_at(self, node, port):
@@ -196,7 +198,7 @@ class DieNetwork(Network):
 SCRATCH = (
     *("totals", "flit_event", "credit_event", "ask", "first_ask", "asked_ports", "asked_vcs", "granted", "guess"),
     *("won", "chosen", "by_input", "by_output", "source_wake", "free_row", "packet", "buffer"),
-    *("operation", "copied_flit", "sent_branch", "tree_totals"),
+    *("operation", "copied_flit", "sent_branch", "tree_totals", "addend"),
 )
 """Parts of the routers' state that no later cycle reads, that are compared otherwise, or that name rows of the flit
 table: which row a flit gets depends on the order of visits, and nothing else on that."""
@@ -213,6 +215,7 @@ def random_network(draw):
     vcs = draw.choice([2, 3, 4] if kind in (RING, TORUS) else [1, 2, 3])
     nSA = draw.randint(1, 2)
     lanes, buffer_flits = draw.choice([0, 1, 2]), draw.randint(1, 8)
+    sum_lanes = draw.choice([0, 1, 2]) if lanes else 0
     noc = shaped(
         kind,
         radix,
@@ -231,9 +234,11 @@ def random_network(draw):
         nCREDIT=draw.randint(1, 3),
         nSYNC=draw.randint(1, 3),
         inject_flits=draw.randint(1, 8),
-        eject_flits=draw.randint(2 if lanes else 1, 8),
+        eject_flits=draw.randint(3 * sum_lanes or (2 if lanes else 1), 8),
         multicast_lanes=lanes,
         multicast_flits=draw.randint(1, buffer_flits),
+        sum_lanes=sum_lanes,
+        nADD=draw.randint(1, 3),
     )
     core_period, period = draw.choice(CLOCKS)
     stacks = draw.choice([1, 1, 2, 3, 4, 5])
@@ -246,13 +251,20 @@ def random_network(draw):
     return {"noc": noc, "period": period, "core_period": core_period, "link": link, "stacks": stacks}
 
 
-def random_messages(draw, nodes, stacks, most=25, *, to_all=False):
-    """Random messages: source, destination, flits, port, stack; with `to_all` some go to all other nodes."""
+ALL_OF_THEM = -1
+"""Source of a sum: every node contributes."""
+
+
+def random_messages(draw, nodes, stacks, most=25, *, to_all=False, sums=False):
+    """Random messages: source, destination, flits, port, stack; some to all other nodes, and sums, if asked for."""
     found = []
     for _ in range(draw.randint(1, most)):
         source, stack = draw.randint(0, nodes - 1), draw.randint(0, stacks - 1)
         if to_all and draw.randint(0, 2) == 0:
             found.append((source, EVERYONE, draw.choice([1, 2, 5, 9, 20]), draw.randint(0, 1), 0))
+            continue
+        if sums and draw.randint(0, 2) == 0:
+            found.append((ALL_OF_THEM, source, draw.choice([1, 2, 5, 9, 20]), draw.randint(0, 1), 0))
             continue
         away = draw.randint(0 if stack else 1, nodes - 1)
         found.append((source, (source + away) % nodes, draw.choice([1, 1, 2, 5, 9]), draw.randint(0, 1), stack))
@@ -263,7 +275,10 @@ def run_messages(network, messages, *, credit=1, limit=20_000, check=False, **wa
     """Send messages and run until all flits were taken; return the driver."""
     driver = Driver(network, credit=credit, **ways)
     for source, destination, flits, port, stack in messages:
-        driver.send(source, destination, flits, port, stack=stack)
+        if source == ALL_OF_THEM:
+            driver.add_up(destination, flits, port)
+        else:
+            driver.send(source, destination, flits, port, stack=stack)
     flits = sum(flits * len(driver.takers(m)) for m, (*_, flits) in enumerate(driver.sent))
     while sum(map(len, driver.taken.values())) < flits:
         driver.run(network.period if check else 40)
@@ -281,7 +296,9 @@ def digest(seeds):
         for plain in (False, True):
             draw = random.Random(int(seed))
             network = DieNetwork(**random_network(draw))
-            messages = random_messages(draw, network.nodes, network.stacks, to_all=network.params.multicast_lanes > 0)
+            p = network.params
+            ways = {"to_all": p.multicast_lanes > 0, "sums": p.sum_lanes > 0}
+            messages = random_messages(draw, network.nodes, network.stacks, **ways)
             driver = run_messages(network, messages, plain=plain)
             found.update(repr(driver.arrivals()).encode() + network.snapshot())
     return found.hexdigest()

@@ -4,7 +4,7 @@ import pytest
 
 from nmpsim.kernel import NEVER
 from nmpsim.spec.params import CROSSBAR, MESH, TORUS
-from tests.conformance_kits.network import MulticastKit, NetworkKit
+from tests.conformance_kits.network import MulticastKit, NetworkKit, SumKit
 from tests.unit.noc.bench import DieNetwork, shaped
 
 
@@ -85,6 +85,35 @@ class TestTorusThatCopies(MulticastKit):
 class TestCrossbarThatCopies(MulticastKit):
     def make_network(self):
         return DieNetwork(shaped(CROSSBAR, 6), vcs=1, multicast_lanes=2)
+
+
+class TestRingThatAdds(SumKit):
+    def make_network(self):
+        return DieNetwork(multicast_lanes=2, multicast_flits=4, sum_lanes=2, nADD=3, eject_flits=12)
+
+
+class TestLeastPlacesThatAdd(SumKit):
+    def make_network(self):
+        least = {"buffer_flits": 1, "inject_flits": 1, "eject_flits": 3, "multicast_lanes": 1, "sum_lanes": 1}
+        return DieNetwork(shaped(0, 5), **least)
+
+
+class TestMeshThatAdds(SumKit):
+    def make_network(self):
+        stages = {"nROUTE": 1, "nSA": 2, "speculative": 0, "nPORT": 1, "nLINK": 2}
+        lanes = {"multicast_lanes": 1, "multicast_flits": 3, "sum_lanes": 1, "nADD": 2}
+        return DieNetwork(shaped(MESH, 2, 2), vcs=3, eject_flits=9, **stages, **lanes)
+
+
+class TestTorusThatAdds(SumKit):
+    def make_network(self):
+        few = {"multicast_lanes": 1, "sum_lanes": 1, "nADD": 2, "eject_flits": 12}
+        return DieNetwork(shaped(TORUS, 2, 3), period=5, core_period=4, stacks=2, **few)
+
+
+class TestCrossbarThatAdds(SumKit):
+    def make_network(self):
+        return DieNetwork(shaped(CROSSBAR, 6), vcs=1, multicast_lanes=2, sum_lanes=2)
 
 
 class LateWake(DieNetwork):

@@ -37,6 +37,7 @@ BASE: dict[str, dict[str, Any]] = {
     "port.ports": {"port.banks": 2},
     "noc.vc_alloc_cycles": {"noc.switch_alloc_cycles": 2},
     "noc.multicast_vcs": {"noc.collectives": "multicast"},
+    "noc.sum_vcs": {"noc.collectives": "network"},
     **{
         f"core.array_buffer.{name}": {"core.arrangement": "separate"}
         for name in (

@@ -11,10 +11,11 @@ import pywellen
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace as PerfettoTrace
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import TrackEvent
 
-from nmpsim.api import run_job, simulate
+from nmpsim.api import prepare, run_job, simulate
 from nmpsim.dram.check.native import check_native
 from nmpsim.errors import NmpsimError
-from nmpsim.program.isa import SEND
+from nmpsim.program.isa import F_SUM, SEND
+from nmpsim.program.sums import sums_of
 from nmpsim.trace import Trace, trace_options
 from nmpsim.trace.expand import commands, expand
 from nmpsim.trace.export import write_arrays, write_command_trace
@@ -113,6 +114,24 @@ def test_a_multicast_serves_one_instruction_of_every_other_pu():
     made, flows = seen.columns("instructions"), seen.columns("flows")
     arrows = np.bincount(flows["source"], minlength=len(made["op"]))[made["op"] == SEND]
     assert set(arrows.tolist()) == {1, 3}  # a message, and a multicast to four PUs
+
+
+def test_every_contribution_serves_who_waits_for_the_sum():
+    chip = small_chip("snake", 3, noc__collectives="network")
+    seen = simulate(small_model(), chip, batch=2, context=16, layers=1, trace="full").trace
+    made, flows = seen.columns("instructions"), seen.columns("flows")
+    program = prepare(small_model(), chip, batch=2, context=16, layers=1).program
+    arrows = {}
+    for source, target in zip(flows["source"].tolist(), flows["target"].tolist(), strict=True):
+        ins = program.streams[made["pu"][source]][made["index"][source]]
+        if ins["op"] == SEND and ins["flags"] & F_SUM:
+            assert made["pu"][target] == ins["bank"]
+            assert made["end"][source] < made["start"][target]
+            arrows.setdefault((int(ins["imm"]), int(target)), []).append(int(made["pu"][source]))
+    every = sums_of(program.streams, 3)
+    assert sum(len(pus) for pus in arrows.values()) > 0
+    assert all(sorted(pus) == [0, 1, 2] for pus in arrows.values())
+    assert len(arrows) <= len(every)
 
 
 def test_no_two_slices_of_a_lane_overlap():
