@@ -24,7 +24,7 @@ def chips(params, number, seed=0):
     """Return chips that differ in ten settings."""
     draw = np.random.default_rng(seed).choice
     values = {
-        "pus": (8, 12, 16),
+        "cores": (8, 12, 16),
         "core_period": (4, 5, 8),
         "core.lanes": (128, 256, 512),
         "core.strip_rows": (2, 4, 8, 16),

@@ -127,7 +127,7 @@ def square_most(pes: int) -> tuple[int, int]:
 def areas() -> list[Area]:
     """Return the two comparisons at equal area."""
     snake, stratum = resolve(load_chip("snake")), resolve(load_chip("stratum"))
-    fitting = verdict(snake, tables()).fitting / snake.pus
+    fitting = verdict(snake, tables()).fitting / snake.cores
     found = []
     for name, allowed in (("our synthesis", fitting), ("SNAKE's 4x", 4.0 * stratum.core.macs_per_cycle)):
         core = snake.core

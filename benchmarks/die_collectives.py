@@ -104,7 +104,7 @@ def gather(flits: int, settings: dict[str, object]) -> tuple[int, int]:
         Of the chip.
     """
     params = resolve(with_overrides(load_chip("stratum"), settings))
-    out, size, pus = Emitter(params), params.noc.flit_bytes, params.pus
+    out, size, pus = Emitter(params), params.noc.flit_bytes, params.cores
     regions = [[Region(pu * 2 * flits * size, 2 * flits, size, size)] for pu in range(pus)]
     came = all_gather(out, regions, [[] for _ in range(pus)])
     for pu in range(pus):
@@ -132,7 +132,7 @@ def scatter(flits: int, settings: dict[str, object]) -> tuple[int, int]:
         Of the chip.
     """
     params = resolve(with_overrides(load_chip("stratum"), settings))
-    out, pus, grain = Emitter(params), params.pus, params.noc.flit_bytes // 4
+    out, pus, grain = Emitter(params), params.cores, params.noc.flit_bytes // 4
     columns = 2 * flits * grain
     pieces = [Piece(pu * columns, columns) for pu in range(pus)]
     ld, none = pus * columns * 4, [[None] * pus for _ in range(2)]

@@ -90,7 +90,7 @@ def rates(runs: list[tuple[float, int]]) -> tuple[float, float]:
 
 def native(machine: Any) -> tuple[float, int, int]:
     """Return CPU seconds, columns and logged commands of one run of the native controller."""
-    requests = [stream_requests(machine.dram, 0, ROWS)] * machine.pus
+    requests = [stream_requests(machine.dram, 0, ROWS)] * machine.cores
     start = time.process_time()
     run = run_requests(machine.dram, machine.latency, requests, per_cycle=machine.dram.banks)
     seconds = time.process_time() - start
@@ -121,7 +121,7 @@ def compare_native(path: str | None) -> None:
         if module is not None:
             theirs.append(trains(module))
     seconds, columns, logged = min(ours)
-    line = f"native, {machine.pus * machine.dram.banks} banks, stream: {columns / seconds / 1e6:.2f} M columns/s"
+    line = f"native, {machine.cores * machine.dram.banks} banks, stream: {columns / seconds / 1e6:.2f} M columns/s"
     line += f", {logged} commands logged and sorted"
     if theirs:
         best, moved = min(theirs)

@@ -30,7 +30,7 @@ def columns_per_second(nRRD: int, refresh: bool, plain: bool) -> float:
         start = time.process_time()
         stream_banks(chip, 0, ROWS, refresh=refresh, plain=plain)
         seconds.append(time.process_time() - start)
-    return chip.pus * chip.dram.banks * ROWS * chip.dram.columns / statistics.median(seconds)
+    return chip.cores * chip.dram.banks * ROWS * chip.dram.columns / statistics.median(seconds)
 
 
 def main() -> None:

@@ -297,10 +297,10 @@ def collect(job: Job, simulation: Simulation, mode: str, trace: Trace | None = N
         link_cycles=sum(w.link_cycles for w in work),
     )
     peaks = {
-        "macs_per_cycle": float(params.core.macs_per_cycle * params.pus),
+        "macs_per_cycle": float(params.core.macs_per_cycle * params.cores),
         "dram_bytes_per_second": tier_bandwidth(params)[0],
         "dram_bytes_per_second_slowest": tier_bandwidth(params)[-1],
-        "vector_lanes": float(params.core.lanes * params.pus),
+        "vector_lanes": float(params.core.lanes * params.cores),
     }
     counts, stalls = {**simulation.counts(), **traffic}, simulation.stalls()
     if params.stacks > 1:

@@ -166,10 +166,10 @@ def estimate_plan(
         counts,
         bounds(params, counts["macs"], counts["vector_elements"], moved, 0),
         {
-            "macs_per_cycle": float(params.core.macs_per_cycle * params.pus),
+            "macs_per_cycle": float(params.core.macs_per_cycle * params.cores),
             "dram_bytes_per_second": tier_bandwidth(params)[0],
             "dram_bytes_per_second_slowest": tier_bandwidth(params)[-1],
-            "vector_lanes": float(params.core.lanes * params.pus),
+            "vector_lanes": float(params.core.lanes * params.cores),
         },
         _energy(params, counts, seconds),
         tuple(Outside(*o) for o in outside),

@@ -94,7 +94,7 @@ def attention_cost(params: MachineParams, graph: OperatorGraph, plan: AttentionP
     tokens = -(-graph.context // parts)
     rows = model.heads // model.kv_heads // plan.turns
     tasks = graph.batch * model.kv_heads * parts
-    own = -(-tasks // params.pus)
+    own = -(-tasks // params.cores)
 
     score = product(params, tier, plan.score, rows, tokens, model.key_dim)
     value = product(params, tier, plan.value, rows, model.value_dim, tokens)
@@ -124,13 +124,13 @@ def attention_cost(params: MachineParams, graph: OperatorGraph, plan: AttentionP
             free[i % REGIONS] = lanes + SIGNAL
         at += value.drain + core.reconfigure
         total = lanes + SIGNAL
-    count = -(-tasks // params.pus) * plan.turns
+    count = -(-tasks // params.cores) * plan.turns
     network = 0.0
     if parts > 1:
         size = rows * model.value_dim * 4 + 8 * rows
-        owners = -(-graph.batch * model.kv_heads // params.pus) * plan.turns
+        owners = -(-graph.batch * model.kv_heads // params.cores) * plan.turns
         combine = vector_cycles(core, loops(V_COMBINE_PARTS, rows, model.value_dim, parts, 0, 0))
-        network = all_to_one_cycles(params, owners * (parts - 1), 1, size) if params.pus > 1 else 0.0
+        network = all_to_one_cycles(params, owners * (parts - 1), 1, size) if params.cores > 1 else 0.0
         total += network + owners * combine
     return Cost(
         count * float(score.array + value.array),

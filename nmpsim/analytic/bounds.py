@@ -30,7 +30,7 @@ def tier_bandwidth(params: MachineParams) -> list[float]:
     """
     dram = params.dram
     cycle_ns = float(params.tick_ps * params.dram_period) / 1000
-    banks = dram.banks * params.pus
+    banks = dram.banks * params.cores
     row = dram.columns * dram.column_bytes
     beats_per_cycle = banks / max(int(params.latency[:, RD, RD].min()), int(params.latency[:, WR, WR].min()), 1)
     if dram.port_banks > 1:
@@ -47,7 +47,7 @@ def tier_bandwidth(params: MachineParams) -> list[float]:
 
 def _activation_rules(params: MachineParams) -> list[tuple[int, int]]:
     """Return (activations of the die, DRAM cycles) of every activation budget; 0 cycles = no such rule."""
-    dram, pus = params.dram, params.pus
+    dram, pus = params.dram, params.cores
     return [(pus, dram.nRRD), (4 * pus, dram.nFAW), (1, dram.die_nRRD), (dram.die_acts, dram.die_nFAW)]
 
 
@@ -84,10 +84,10 @@ def bounds(
     last = max((ns for used, ns in zip(tier_bytes, params.row_cycle_ns, strict=True) if used), default=0.0)
     tail = last if whole else 0.0
     links = max(1, network_links(params.noc))
-    across = link_cycles / params.pus * params.link.period / params.core_period
+    across = link_cycles / params.cores * params.link.period / params.core_period
     return {
-        "compute": macs / (params.core.macs_per_cycle * params.pus),
-        "vector": elements / (params.core.lanes * params.pus),
+        "compute": macs / (params.core.macs_per_cycle * params.cores),
+        "vector": elements / (params.core.lanes * params.cores),
         "dram": max(0.0, seconds * 1e9 - tail) * clock,
         "noc": flit_hops / links * params.noc_period / params.core_period,
     } | ({"stack_link": across} if params.stacks > 1 else {})

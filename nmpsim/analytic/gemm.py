@@ -112,7 +112,7 @@ def gather_cost(params: MachineParams, m: int, columns: int, regions: int = 1) -
     regions : int
         Messages that the slice takes.
     """
-    return all_gather_cycles(params, m, columns * 2, regions) if params.pus > 1 else 0.0
+    return all_gather_cycles(params, m, columns * 2, regions) if params.cores > 1 else 0.0
 
 
 def gemm_cost(params: MachineParams, operator: Operator, plan: GemmPlan, shares: Shares, tier: int) -> Cost | None:
@@ -137,7 +137,7 @@ def gemm_cost(params: MachineParams, operator: Operator, plan: GemmPlan, shares:
     groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
     width = core.columns * max(groups, 2 if paired else 1)
     if operator.kind in HEAD_KINDS:
-        tiles = _cut(operator.n, width) * -(-operator.heads // params.pus)
+        tiles = _cut(operator.n, width) * -(-operator.heads // params.cores)
         return _Passes(params, operator, plan, tier).over_n(tiles, operator.k)
     if operator.kind is OperatorKind.ROUTER:
         found = _Passes(params, operator, plan, tier).over_n(_cut(operator.n, width), shares.depth)
@@ -149,7 +149,7 @@ def gemm_cost(params: MachineParams, operator: Operator, plan: GemmPlan, shares:
         found = _Passes(params, operator, plan, tier).over_n(_cut(shares.columns, width), operator.k)
         if found is None or operator.kind is not OperatorKind.LM_HEAD:
             return found
-        told = all_to_one_cycles(params, params.pus - 1, 1, operator.m * 8) if params.pus > 1 else 0.0
+        told = all_to_one_cycles(params, params.cores - 1, 1, operator.m * 8) if params.cores > 1 else 0.0
         return Cost(found.array, found.stream, found.vector, told, found.total + told)
     return _Passes(params, operator, plan, tier).over_k(shares, width)
 
@@ -302,7 +302,7 @@ class _Passes:
             reduced = max(reduced, waiting[1], lanes) + self._reduction(waiting[0], None)
         for piece in set(pieces):
             summed = params.noc.sum_lanes > 0  # by the routers
-            adds = 0.0 if summed else (params.pus - 1) * self._lane_cycles([self._add(piece)])
+            adds = 0.0 if summed else (params.cores - 1) * self._lane_cycles([self._add(piece)])
             network += pieces.count(piece) * self._reduction(piece, None)
             vector += pieces.count(piece) * (self._lane_cycles(self.consumer(piece, 1)) + adds)
         return Cost(array, stream, vector, network, reduced)
@@ -318,6 +318,6 @@ class _Passes:
         grain = max(1, params.noc.flit_bytes // 4)
         half = -(-piece // (2 * grain)) * grain if piece > grain else piece
         add = self._vector([self._add(half)], beside)
-        around = message_cycles(params, 1, 4) if params.pus > 1 else 0.0
+        around = message_cycles(params, 1, 4) if params.cores > 1 else 0.0
         scattered = reduce_scatter_cycles(params, self.m, piece, add)
         return scattered + self._vector(self.consumer(piece, 1), beside) + around

@@ -86,7 +86,7 @@ def all_gather_cycles(params: MachineParams, rows: int, size: int, regions: int 
     """
     if params.noc.multicast_lanes:
         return _multicast_cycles(params, regions * flits(params, rows, size))
-    steps = params.pus // 2
+    steps = params.cores // 2
     flow = max(1.0, params.noc_period / params.core_period)
     more = (regions - 1) * flits(params, rows, size) * flow
     return steps * (message_cycles(params, rows, size) + more + SIGNAL)
@@ -98,13 +98,13 @@ def _multicast_cycles(params: MachineParams, size: int) -> float:
     As long as the busier of a PU's two ports, or of the links if all are as busy, and the longest way.
     """
     noc, ratio = params.noc, params.noc_period / params.core_period
-    others = params.pus - 1
+    others = params.cores - 1
     if others == 0:
         return 0.0
     at_port = math.ceil(others * size / PORTS) * max(1.0, ratio)
     links = network_links(noc)
-    on_link = params.pus * tree_links(noc) * size / links * ratio if links else 0.0
-    hops = max(network_hops(noc, 0, pu) for pu in range(params.pus))
+    on_link = params.cores * tree_links(noc) * size / links * ratio if links else 0.0
+    hops = max(network_hops(noc, 0, pu) for pu in range(params.cores))
     return max(at_port, on_link) + way_cycles(params, hops) + SIGNAL
 
 
@@ -119,11 +119,11 @@ def reduce_scatter_cycles(params: MachineParams, rows: int, columns: int, add: f
     add : float
         Core cycles of one addition of half a piece.
     """
-    if params.pus == 1:
+    if params.cores == 1:
         return 0.0
     grain = max(1, params.noc.flit_bytes // 4)
     half = -(-columns // (2 * grain)) * grain if columns > grain else columns
-    return (params.pus - 1) * (message_cycles(params, rows, half * 4) + add + 2 * SIGNAL)
+    return (params.cores - 1) * (message_cycles(params, rows, half * 4) + add + 2 * SIGNAL)
 
 
 def sum_scatter_cycles(params: MachineParams, rows: int, columns: int) -> float:
@@ -138,7 +138,7 @@ def sum_scatter_cycles(params: MachineParams, rows: int, columns: int) -> float:
     rows, columns : int
         The piece of one owner.
     """
-    pus, noc, ratio = params.pus, params.noc, params.noc_period / params.core_period
+    pus, noc, ratio = params.cores, params.noc, params.noc_period / params.core_period
     if pus == 1:
         return 0.0
     sent = pus * flits(params, rows, columns * 4)
@@ -157,7 +157,7 @@ def to_all_cycles(params: MachineParams, rows: int, size: int) -> float:
     params : MachineParams
     rows, size : int
     """
-    pus = params.pus
+    pus = params.cores
     if pus == 1:
         return 0.0
     count = flits(params, rows, size)
@@ -179,4 +179,4 @@ def all_to_one_cycles(params: MachineParams, messages: int, rows: int, size: int
     """
     flow = max(1.0, params.noc_period / params.core_period)
     count = flits(params, rows, size)
-    return messages / 2 * count * flow + message_cycles(params, rows, size, max(1, params.pus // 4))
+    return messages / 2 * count * flow + message_cycles(params, rows, size, max(1, params.cores // 4))

@@ -74,7 +74,7 @@ def sizes(chip: ChipSpec, table: Tables) -> list[Size]:
         params = resolve(with_overrides(chip, with_rows(rows, own.core.strips)))
         registers = die_area(params, table)
         area = registers.compute_mm2 - saved_mm2(params, registers)
-        found.append(Size(rows, params.pus * params.core.macs_per_cycle, area, registers.compute_mm2))
+        found.append(Size(rows, params.cores * params.core.macs_per_cycle, area, registers.compute_mm2))
     return found
 
 
@@ -90,7 +90,7 @@ def saved_mm2(params: MachineParams, area: DieArea) -> float:
     """
     glue = array_glue(params.core)
     registers = sum(part.mm2 for part in area.parts if part.name == "edge skew")
-    return registers - params.pus * sram_mm2((glue.edges + glue.loads) / 8, two_ports=True)
+    return registers - params.cores * sram_mm2((glue.edges + glue.loads) / 8, two_ports=True)
 
 
 def fit(table: Tables, chip: str = "snake", trees: str = "stratum") -> tuple[ChipSpec, Size, float]:

@@ -128,7 +128,7 @@ def workload(model: str, batch: int, context: int, first_layer: int, chip: str) 
         Whose DRAM.
     """
     loaded, dram = load_model(model), resolve(load_chip(chip))
-    row = dram.pus * dram.dram.banks * dram.dram.columns * dram.dram.column_bytes
+    row = dram.cores * dram.dram.banks * dram.dram.columns * dram.dram.column_bytes
     have = dram.dram.rows * row
     every = loaded.layers - first_layer
 

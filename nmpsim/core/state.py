@@ -328,14 +328,14 @@ def make_state(params: MachineParams, operators: int, *, intervals: int = 0, wat
     watch : bool
         Record receivers and buffer ports too.
     """
-    cores, actors = params.pus, actors_of(params)
+    cores, actors = params.cores, actors_of(params)
     core = params.core
     state = CoreState(
         core=CORE.zeros(cores),
         unit=UNIT.zeros(cores, UNITS + 1),
         entry=ENTRY.zeros(cores, UNITS, core.queue_depth),
-        semaphore=np.zeros((cores, semaphores(params.pus)), np.int64),
-        signal=np.zeros((cores, semaphores(params.pus)), np.int64),
+        semaphore=np.zeros((cores, semaphores(params.cores)), np.int64),
+        signal=np.zeros((cores, semaphores(params.cores)), np.int64),
         stall=np.zeros((cores, UNITS + actors, len(REASONS)), np.int64),
         actor=ACTOR.zeros(cores, actors),
         strip=STRIP.zeros(cores, core.strips),

@@ -114,16 +114,16 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
     core_hz, dram_hz, noc_hz = (
         1e12 / float(params.tick_ps * period) for period in (params.core_period, params.dram_period, params.noc_period)
     )
-    banks = params.pus * dram.banks
+    banks = params.cores * dram.banks
     lane_group, sequencer = table.blocks["lane_group"], table.blocks["bank_sequencer"]
-    lanes = params.pus * core.lanes
+    lanes = params.cores * core.lanes
     arbiter, sequencing = table.blocks["port_arbiter"], table.blocks["sequencer"]
     per_group = 4  # lanes of the group that was synthesised
-    buffers = params.pus * core.buffer_banks * core.bank_bytes * core_hz * 1e-12
+    buffers = params.cores * core.buffer_banks * core.bank_bytes * core_hz * 1e-12
     fifo_bytes = dram.fifo_columns * dram.column_bytes
     port_bytes = params.noc.vcs * params.noc.buffer_flits * params.noc.flit_bytes
-    router_ports = 3 * params.pus
-    flit_rate = 2 * params.pus * noc_hz
+    router_ports = 3 * params.cores
+    flit_rate = 2 * params.cores * noc_hz
     parts = [
         *_compute(params, table, units, core_hz),
         Part(
@@ -135,23 +135,23 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
         ),
         Part(
             "buffer",
-            params.pus,
-            params.pus * sram_mm2(core.buffer_bytes, two_ports=True),
+            params.cores,
+            params.cores * sram_mm2(core.buffer_bytes, two_ports=True),
             2 * buffers * units.byte["buffer"],
             f"{core.buffer_bytes // KB} KB, {core.buffer_banks} banks; every port in every cycle",
         ),
         Part(
             "port arbiters",
-            params.pus,
-            params.pus * placed_mm2(arbiter.area_um2),
-            params.pus * core_hz * units.arbiter[0] * 1e-12,
+            params.cores,
+            params.cores * placed_mm2(arbiter.area_um2),
+            params.cores * core_hz * units.arbiter[0] * 1e-12,
             arbiter.name,
         ),
         Part(
             "sequencers",
-            params.pus,
-            params.pus * placed_mm2(sequencing.area_um2),
-            params.pus * core_hz * units.sequencer[0] * 1e-12,
+            params.cores,
+            params.cores * placed_mm2(sequencing.area_um2),
+            params.cores * core_hz * units.sequencer[0] * 1e-12,
             f"{sequencing.name}: queues and semaphores, no program memory; an instruction each cycle",
         ),
         Part(
@@ -170,7 +170,7 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
         ),
         Part(
             "routers",
-            params.pus,
+            params.cores,
             router_ports * sram_mm2(port_bytes, two_ports=True),
             flit_rate * (units.link_flit + units.router_flit) * 1e-12,
             f"buffers of {router_ports} input ports of {port_bytes / KB:g} KB (logic not synthesised); every link full",
@@ -180,9 +180,9 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
     if core.separate:
         for name, size in (("operand buffers", core.operand_bytes), ("output buffers", core.output_bytes)):
             memory = name.replace(" ", "_").removesuffix("s")
-            watts = params.pus * core.edge_bytes * core_hz * units.byte[memory] * 2e-12
-            area = params.pus * sram_mm2(size, two_ports=True)
-            parts.append(Part(name, params.pus, area, watts, f"{size // KB} KB each", compute=True))
+            watts = params.cores * core.edge_bytes * core_hz * units.byte[memory] * 2e-12
+            area = params.cores * sram_mm2(size, two_ports=True)
+            parts.append(Part(name, params.cores, area, watts, f"{size // KB} KB each", compute=True))
     return DieArea(tuple(parts))
 
 
@@ -190,8 +190,8 @@ def _trees(params: MachineParams, table: Tables, units: UnitEnergies, hz: float)
     """Return what routers have besides if they copy and add: buffers of trees, and adders."""
     noc = params.noc
     crossbar = noc.kind == CROSSBAR
-    inputs = params.pus * (CORE_PORTS + (0 if crossbar else 2 * noc.dims))
-    channel, routers = noc.buffer_flits * noc.flit_bytes, 1 if crossbar else params.pus
+    inputs = params.cores * (CORE_PORTS + (0 if crossbar else 2 * noc.dims))
+    channel, routers = noc.buffer_flits * noc.flit_bytes, 1 if crossbar else params.cores
     classes = 2 if noc.kind in {RING, TORUS} else 1
     parts = []
     if noc.multicast_lanes:
@@ -204,7 +204,7 @@ def _trees(params: MachineParams, table: Tables, units: UnitEnergies, hz: float)
         mm2 = inputs * sram_mm2(size, two_ports=True) + CORE_PORTS * routers * sram_mm2(behind, two_ports=True)
         words = f"{inputs} input ports of {size / KB:g} KB, and {behind / KB:g} KB behind every adder"
         parts.append(Part("sum buffers", routers, mm2, inputs * hz * units.sum_flit * 1e-12, words))
-        block, chain = table.fastest_enough("fp32_adder"), params.pus - 1 if crossbar else 2 * noc.dims
+        block, chain = table.fastest_enough("fp32_adder"), params.cores - 1 if crossbar else 2 * noc.dims
         flits = CORE_PORTS * routers * chain
         count = flits * noc.flit_bytes // FP32_BYTES
         words = f"{block.name}: for each port of a core {chain} in a row for every number of a flit"
@@ -219,7 +219,7 @@ def _compute(params: MachineParams, table: Tables, units: UnitEnergies, hz: floa
     is_tree = core.kind == MAC_TREE
     parts = _tree(params, table, units, hz) if is_tree else _array(params, table, units, hz)
     control = table.blocks["slice_control" if is_tree else "array_control"]
-    count = params.pus * (core.strips if is_tree else 1)
+    count = params.cores * (core.strips if is_tree else 1)
     area, watts = placed_mm2(control.area_um2) * count, count * hz * units.control[0] * 1e-12
     return [
         *parts,
@@ -231,7 +231,7 @@ def _compute(params: MachineParams, table: Tables, units: UnitEnergies, hz: floa
 def _decoders(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> Part:
     """Return the decoders of all strips or slices, for chips that take narrow weights or a narrow KV cache."""
     block = table.fastest_enough("decoder")
-    columns = params.core.strips * params.core.columns * params.pus
+    columns = params.core.strips * params.core.columns * params.cores
     return Part(
         DECODERS,
         columns,
@@ -246,13 +246,13 @@ def _decoders(params: MachineParams, table: Tables, units: UnitEnergies, hz: flo
 def _array(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> list[Part]:
     """Return PEs and what stands around them."""
     core, pe = params.core, pe_of(params.core, table)
-    pes, strips = params.pus * core.macs_per_cycle, params.pus * core.strips
+    pes, strips = params.cores * core.macs_per_cycle, params.cores * core.strips
     glue = array_glue(core)
     register, link = table.blocks["skew_register"], table.blocks["links"]
 
     def lines(name: str, bits: int, words: str) -> Part:
-        area = placed_mm2(bits / BITS * register.area_um2) * params.pus
-        watts = params.pus * bits / BITS * register.energy_pJ["random"] * hz * 1e-12
+        area = placed_mm2(bits / BITS * register.area_um2) * params.cores
+        watts = params.cores * bits / BITS * register.energy_pJ["random"] * hz * 1e-12
         return Part(name, strips, area, watts, f"{bits:,} register bits an array {words}", compute=True, counted=False)
 
     return [
@@ -260,16 +260,16 @@ def _array(params: MachineParams, table: Tables, units: UnitEnergies, hz: float)
         Part(
             "strip links",
             strips,
-            placed_mm2(glue.links / BITS * link.area_um2) * params.pus,
-            params.pus * hz * units.around["strip_links"][0] * 1e-12,
+            placed_mm2(glue.links / BITS * link.area_um2) * params.cores,
+            params.cores * hz * units.around["strip_links"][0] * 1e-12,
             f"{glue.links:,} two-to-one multiplexers an array",
             compute=True,
         ),
         Part(
             "edge skew",
             strips,
-            placed_mm2((glue.edges + glue.loads) / BITS * register.area_um2) * params.pus,
-            params.pus * hz * units.around["edge_skew"][0] * 1e-12,
+            placed_mm2((glue.edges + glue.loads) / BITS * register.area_um2) * params.cores,
+            params.cores * hz * units.around["edge_skew"][0] * 1e-12,
             f"{glue.edges + glue.loads:,} register bits an array, {glue.loads:,} of them for IS, clocked only",
             compute=True,
         ),
@@ -282,7 +282,7 @@ def _tree(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) 
     """Return engines and memories of MAC-tree slices."""
     core = params.core
     engine, adder = engine_of(core, table), table.blocks["fp32_adder_0"]
-    macs, slices = params.pus * core.macs_per_cycle, params.pus * core.strips
+    macs, slices = params.cores * core.macs_per_cycle, params.cores * core.strips
     engines, shared = macs // TAPS, round(macs * shared_adders(core))
     bits = 2 * core.register_beats * core.columns * 16
     selected = core.macs_per_cycle // core.strips * 16

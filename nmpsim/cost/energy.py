@@ -77,7 +77,7 @@ def step_energy(
     arrived = counts.get("arrived_flits", counts["flits"])  # more than sent where routers copy
     merged = counts.get("merged_flits", 0)
     routed = counts["flit_hops"] + arrived + counts.get("gateway_flits", 0) + merged
-    cycles = params.pus * seconds * 1e12 / float(params.tick_ps * params.core_period)
+    cycles = params.cores * seconds * 1e12 / float(params.tick_ps * params.core_period)
     active, clocked = units.sequencer
     picojoules: dict[str, float] = {
         **_dram(params, counts),

@@ -170,11 +170,11 @@ def verdict(array: MachineParams, table: Tables) -> Verdict:
     tree_parts = die_area(trees, table)
     parts = die_area(array, table)
     pe, pes = pe_of(array.core, table), int(value("snake_pes"))
-    own = array.pus * array.core.macs_per_cycle
+    own = array.cores * array.core.macs_per_cycle
     pe_mm2 = parts.compute_mm2 / own
     watts = pes * value("snake_GHz") * 1e9 * 1e-12
     return Verdict(
-        tree_macs=trees.pus * trees.core.macs_per_cycle,
+        tree_macs=trees.cores * trees.core.macs_per_cycle,
         tree_mm2=tree_parts.compute_mm2,
         tree_logic_mm2=_mm2(tree_parts, "MAC-tree engines", "adders across engines"),
         tree_die_mm2=tree_parts.mm2,

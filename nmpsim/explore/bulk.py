@@ -87,7 +87,7 @@ def capacity_bytes(params: MachineParams) -> int:
     params : MachineParams
     """
     dram = params.dram
-    return dram.rows * dram.banks * dram.columns * dram.column_bytes * params.pus
+    return dram.rows * dram.banks * dram.columns * dram.column_bytes * params.cores
 
 
 def _plan(space: Space, spec: ChipSpec) -> Plan | str:

@@ -90,7 +90,7 @@ class Core:
         self.waits = [self._waits(index, ins) for index, ins in enumerate(self.stream)]
         self.dispatched = 0
         self.queues: list[deque[int]] = [deque() for _ in range(UNITS)]
-        self.semaphores = [0] * semaphores(params.pus)
+        self.semaphores = [0] * semaphores(params.cores)
         self.spaces = spaces_of(params.core)
         self.buffer = Buffer(self.spaces.output.end, f"PU {pu}")
         self.copies: dict[int, deque[list[Write]]] = {COPY_IN: deque(), COPY_OUT: deque()}
@@ -320,13 +320,13 @@ class Core:
         if ins.imm != unit - SEND_0:
             got = f"direction {ins.imm} in the queue of {UNIT_NAMES[unit]}"
             raise illegal(where, got, f"direction {unit - SEND_0}", "correct unit or imm")
-        own, last = arrival(self.pu, ins.imm), semaphores(self.params.pus) - 1
+        own, last = arrival(self.pu, ins.imm), semaphores(self.params.cores) - 1
         summed = bool(ins.flags & F_SUM)
-        if (ins.signal != own or ins.n or summed) and not shared(self.params.pus, 0) <= ins.signal <= last:
-            allowed = f"{own} or a shared one, {shared(self.params.pus, 0)}..{last}"
+        if (ins.signal != own or ins.n or summed) and not shared(self.params.cores, 0) <= ins.signal <= last:
+            allowed = f"{own} or a shared one, {shared(self.params.cores, 0)}..{last}"
             raise illegal(where, f"signal {ins.signal}", allowed, "correct the signal")
         targets = [pu for pu in range(ins.bank, ins.bank + max(ins.n, 1)) if pu != self.pu or not ins.n]
-        if not targets or not all(0 <= pu < self.params.pus and (pu != self.pu or summed) for pu in targets):
+        if not targets or not all(0 <= pu < self.params.cores and (pu != self.pu or summed) for pu in targets):
             got = f"destinations PU {targets}" if ins.n else f"destination PU {ins.bank}"
             raise illegal(where, got, "other PUs of the die", "correct the destination")
         rows = self.buffer.read(ins.a, ins.m, ins.bytes, ins.a_ld, np.dtype(np.uint8))
@@ -383,7 +383,7 @@ class Core:
     def _waits(self, index: int, ins: SimpleNamespace) -> list[tuple[int, int]]:
         named = [(getattr(ins, f"wait{i}"), getattr(ins, f"count{i}")) for i in range(WAITS)]
         waits = [(semaphore, count) for semaphore, count in named if semaphore >= 0]
-        total = semaphores(self.params.pus)
+        total = semaphores(self.params.cores)
         if any(semaphore >= total for semaphore, _ in waits):
             raise illegal(self.where(index), f"waits {waits}", f"semaphores 0..{total - 1}", "correct the semaphore")
         if not 0 <= ins.unit < UNITS or ins.unit not in _units_of(ins.op):

@@ -90,8 +90,8 @@ def build_dram(program: Program, params: MachineParams, tensors: Tensors) -> Dra
         todo = "add the arrays, named as in the images of the program"
         faults = [Fault(f"tensor {name}", "none", "an array", todo) for name in missing]
         raise WorkloadError("tensors are missing", faults)
-    dram = Dram(params.pus, params.dram)
-    placed = Dram(params.pus, params.dram)  # 0 where an image has put bytes
+    dram = Dram(params.cores, params.dram)
+    placed = Dram(params.cores, params.dram)  # 0 where an image has put bytes
     for image in program.images:
         where = f"image of {image.tensor}"
         if isinstance(image, StreamImage):

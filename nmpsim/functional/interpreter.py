@@ -105,9 +105,9 @@ def run(
     WorkloadError
         If tensors are missing.
     """
-    if len(program.streams) != params.pus:
+    if len(program.streams) != params.cores:
         got = f"{len(program.streams)} instruction streams"
-        raise illegal("program", got, f"{params.pus}, one per PU", "encode it for this chip")
+        raise illegal("program", got, f"{params.cores}, one per PU", "encode it for this chip")
     if params.core.columns * FP16.itemsize != params.dram.column_bytes or params.core.strips != params.dram.banks:
         got = f"{params.core.strips} strips of {params.core.columns} columns"
         allowed = f"{params.dram.banks} banks of {params.dram.column_bytes} B a beat"
@@ -128,10 +128,10 @@ class _Machine:
         self.executions: list[Execution] = []
         note = self.executions.append if record else None
         self.dram = dram
-        self.cores = [Core(pu, program, params, dram, note) for pu in range(params.pus)]
-        self.flights: list[deque[Message]] = [deque() for _ in range(2 * params.pus)]
-        self.copies: list[dict[int, deque[Message]]] = [{} for _ in range(2 * params.pus)]  # by destination
-        self.sums = Sums(params.noc, params.pus)
+        self.cores = [Core(pu, program, params, dram, note) for pu in range(params.cores)]
+        self.flights: list[deque[Message]] = [deque() for _ in range(2 * params.cores)]
+        self.copies: list[dict[int, deque[Message]]] = [{} for _ in range(2 * params.cores)]  # by destination
+        self.sums = Sums(params.noc, params.cores)
         self.overlap = overlap
         self.steps = 0
         self.rng: np.random.Generator | None = None

@@ -26,7 +26,7 @@ def blocked(core: Core) -> list[Fault]:
         for semaphore, count in core.waits[queue[0]] if queue else ():
             have = core.semaphores[semaphore]
             if have < count:
-                got = f"{semaphore_name(semaphore, core.params.pus)}: {have}"
+                got = f"{semaphore_name(semaphore, core.params.cores)}: {have}"
                 faults.append(Fault(f"{core.where(queue[0])} waits", got, f"{count} or more", todo))
     if core.active is not None:
         short = {strip: left for strip, left in enumerate(core.active.left) if left}

@@ -32,7 +32,7 @@ def explain_deadlock(params: MachineParams, program: Program, die: Die) -> str:
     """
     cores = die.cores
     lines = []
-    for c in range(params.pus):
+    for c in range(params.cores):
         if cores.core[c].finished_at < NEVER:
             continue
         for u in range(UNITS):
@@ -42,7 +42,7 @@ def explain_deadlock(params: MachineParams, program: Program, die: Die) -> str:
             entry = cores.entry[c, u, int(unit.head) % cores.entry.shape[2]]
             ins = program.streams[c][int(entry.instruction) - int(cores.core[c].begin)]
             missing = [
-                f"{semaphore_name(int(ins[f'wait{i}']), params.pus)}: {cores.semaphore[c, ins[f'wait{i}']]} of "
+                f"{semaphore_name(int(ins[f'wait{i}']), params.cores)}: {cores.semaphore[c, ins[f'wait{i}']]} of "
                 f"{ins[f'count{i}']}"
                 for i in range(4)
                 if ins[f"wait{i}"] >= 0 and cores.semaphore[c, ins[f"wait{i}"]] < ins[f"count{i}"]

@@ -79,7 +79,7 @@ class Simulation:
         )
         self.fabric = build_fabric(params.noc, params.link, params.stacks, intervals=links)
         self._recorder = recorder
-        self._order = np.arange(params.pus, dtype=np.int64) if order is None else order
+        self._order = np.arange(params.cores, dtype=np.int64) if order is None else order
         self._periods = (params.core_period, params.dram_period, params.noc_period)
         self._routers = routers_of(params.noc, self.fabric)
         self.cpu_seconds = 0.0
@@ -187,7 +187,7 @@ class Simulation:
         core, dram, noc = ((self.end // period + 1) * period for period in self._periods)
         self.until = core
         self._drain()
-        for c in range(p.pus):
+        for c in range(p.cores):
             settle_core(c, core, p.core_period, die.cores)
         link = (self.end // p.link.period + 1) * p.link.period
         if self._recorder is not None and len(self.fabric.link_log):
@@ -298,7 +298,7 @@ class Simulation:
                 "copy_port_conflicts": int(cores.copier["conflicts"].sum()),
             }
         if self.params.stacks > 1:
-            link, core = self.fabric.link, CORE_PORTS * self.params.pus
+            link, core = self.fabric.link, CORE_PORTS * self.params.cores
             result |= {
                 "gateway_flits": int(self.fabric.terminal["ejected"][core:].sum()),
                 "stack_link_flits": int(link["flits"].sum()),
@@ -309,7 +309,7 @@ class Simulation:
         adder = self.fabric.summing.adder
         if len(adder):
             result |= {"router_sums": int(adder["added"].sum()), "merged_flits": int(adder["merged"].sum())}
-        due = result["flits"] + copied * (self.params.pus - 2) - result.get("merged_flits", 0)
+        due = result["flits"] + copied * (self.params.cores - 2) - result.get("merged_flits", 0)
         if due != result["arrived_flits"]:
             raise InternalError(f"{due} flits, copies and sums were to arrive, {result['arrived_flits']} did")
         return result

@@ -57,7 +57,7 @@ def build(
     """
     cores = make_cores(params, max(1, len(program.operators)), intervals=intervals, watch=bank_intervals > 0)
     channels = make_channels(
-        params.dram, params.pus, tokens=MOVE_SLOTS, log_capacity=log_capacity, intervals=bank_intervals
+        params.dram, params.cores, tokens=MOVE_SLOTS, log_capacity=log_capacity, intervals=bank_intervals
     )
     network = make_ports(params.noc)
     at = 0
@@ -67,5 +67,5 @@ def build(
         core.end = at
     instructions = np.concatenate(program.streams)
     records = instructions.astype(np.dtype((np.record, instructions.dtype))).view(np.recarray)
-    wakes = np.zeros(params.pus, np.int64), np.zeros(params.pus, np.int64)
+    wakes = np.zeros(params.cores, np.int64), np.zeros(params.cores, np.int64)
     return Die(CLOCK.zeros(1), *wakes, cores, channels, network), records

@@ -43,7 +43,7 @@ def join_stacks(programs: Sequence[Program], params: MachineParams) -> tuple[Pro
     MachineParams
         A machine with the PUs of all stacks.
     """
-    stacks, pus = len(programs), params.pus
+    stacks, pus = len(programs), params.cores
     streams: list[NDArray[np.void]] = []
     tables, offset, first = [], 0, 0
     operators, images, results = [], [], {}
@@ -66,7 +66,7 @@ def join_stacks(programs: Sequence[Program], params: MachineParams) -> tuple[Pro
         dict(programs[0].regions),
         results,
     )
-    return joined, replace(params, pus=stacks * pus, stacks=1)
+    return joined, replace(params, cores=stacks * pus, stacks=1)
 
 
 def _of_stack(image: StreamImage | BeatImage, stack: int, pus: int) -> StreamImage | BeatImage:

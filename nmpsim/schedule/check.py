@@ -76,11 +76,11 @@ def check_hazards(program: Program, params: MachineParams) -> None:
 
 def _check(program: Program, params: MachineParams) -> _Checked:
     """Check rule after rule; those that build on others only where the others hold."""
-    if len(program.streams) != params.pus or program.chip != params.name:
+    if len(program.streams) != params.cores or program.chip != params.name:
         fault = Fault(
             "program",
             f"{len(program.streams)} instruction streams for chip {program.chip}",
-            f"{params.pus}, one per PU, for chip {params.name}",
+            f"{params.cores}, one per PU, for chip {params.name}",
             "encode it for this chip",
         )
         raise IllegalScheduleError("the program is of another chip", [fault])

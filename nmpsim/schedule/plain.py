@@ -88,7 +88,7 @@ def candidates(
     forms = _forms(operator, params.core, dataflows, precision)
     if operator.kind in HEAD_KINDS:
         return _head_candidates(operator, params, forms)
-    core, pus = params.core, params.pus
+    core, pus = params.core, params.cores
     m, paired = operator.m, operator.kind is OperatorKind.GATE_UP
     found = []
     for order, (spread, shape) in enumerate((o, s) for o in over for s in forms):
@@ -128,7 +128,7 @@ def _forms(operator: Operator, core: CoreParams, dataflows: tuple[str, ...], pre
 def _head_candidates(operator: Operator, params: MachineParams, forms: list[PassPlan]) -> list[Candidate]:
     """Plans of a GEMM with a matrix for every head: heads over the PUs, every head on one."""
     core, m, n, k = params.core, operator.m, operator.n, operator.k
-    heads = -(-operator.heads // params.pus)
+    heads = -(-operator.heads // params.cores)
     found = []
     for order, shape in enumerate(forms):
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
@@ -157,7 +157,7 @@ def _least_reduction(operator: Operator, params: MachineParams) -> int:
     """Bytes of both spaces of the reduce-scatters of a GEMM over K when N is cut into the smallest pieces."""
     grain = max(1, params.noc.flit_bytes // 4)
     unit = 2 * params.core.columns if operator.kind is OperatorKind.GATE_UP else grain
-    pieces = max(min(operator.n, params.pus * unit), -(-operator.n // max(CHUNKS)))
+    pieces = max(min(operator.n, params.cores * unit), -(-operator.n // max(CHUNKS)))
     return 4 * pieces * operator.m * 4
 
 
@@ -182,8 +182,8 @@ def lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, G
         groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
         width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
         partial = max(partial, planes_of(core, plan.shape) * operator.m * width * 4)
-    share = widest(hidden, core.columns, params.pus) * 2 * graph.model.norm_vectors
-    small = 2 * params.pus * m * 4 + m * 8 * (params.pus + 1) + 4 * params.dram.column_bytes + 2 * share
+    share = widest(hidden, core.columns, params.cores) * 2 * graph.model.norm_vectors
+    small = 2 * params.cores * m * 4 + m * 8 * (params.cores + 1) + 4 * params.dram.column_bytes + 2 * share
     small += m * (4 * share + 8 * graph.stacks) if graph.stacks > 1 else 0  # sums of the stacks, and their landing
     return m * hidden * 2 + m * (share + params.dram.column_bytes) + 2 * partial + small + 16 * core.bank_bytes
 
@@ -192,17 +192,17 @@ def with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, Gem
     """Choose into how many pieces GEMMs over K cut N, so that their two reduction spaces fit into the buffer."""
     model, lasting = graph.model, lasting_bytes(graph, params, gemm)
     active = [o for o in graph.operators if o.kind is OperatorKind.ACTIVATION]
-    largest = max((o.m * widest(o.n, params.core.columns, params.pus) for o in active), default=0)
+    largest = max((o.m * widest(o.n, params.core.columns, params.cores) for o in active), default=0)
     slices = largest * 2 * (2 if model.experts else 1)
     if model.experts:
         rows = max((o.m for o in active), default=1)
-        slices += rows * model.hidden * 2 + 2 * graph.batch * widest(model.hidden, params.core.columns, params.pus) * 4
+        slices += rows * model.hidden * 2 + 2 * graph.batch * widest(model.hidden, params.core.columns, params.cores) * 4
     room = params.core.buffer_bytes - lasting - slices
     chosen = {}
     for index, plan in gemm.items():
         operator = graph.operators[index]
         chunks = 1
-        if plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER and params.pus > 1:
+        if plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER and params.cores > 1:
             fits = [c for c in CHUNKS if 4 * (-(-operator.n // c)) * operator.m * 4 <= room]
             chunks = fits[0] if fits else max(CHUNKS)
         chosen[index] = replace(plan, chunks=chunks)
@@ -268,7 +268,7 @@ def _latent_choices(graph: OperatorGraph, params: MachineParams) -> Iterator[tup
     """
     group, tasks = graph.group, graph.batch * graph.model.kv_heads
     parts = 1
-    while tasks * parts < params.pus and parts * params.core.strips < graph.most_tokens:
+    while tasks * parts < params.cores and parts * params.core.strips < graph.most_tokens:
         parts *= 2
     fewer = [parts >> i for i in range(parts.bit_length())]
     more = [parts << i for i in range(1, graph.most_tokens.bit_length()) if (parts << i) <= graph.most_tokens]
@@ -301,20 +301,20 @@ def _attention_plan(
     tasks = graph.batch * model.kv_heads
     beat = -(-model.key_dim // core.columns) * params.dram.column_bytes
     narrow = int(graph.precision.kv != FP16)  # keys and values of half the bytes beside the new ones
-    heads = -(-model.heads // params.pus)
+    heads = -(-model.heads // params.cores)
     fixed = lasting + graph.batch * model.output_dim * 2 * model.heads + 16 * core.bank_bytes
     absorbed = model.latent is not None and model.latent.form == ABSORBED
     if model.latent is None:
-        fixed += graph.batch * model.head_dim * 2 * (heads + -(-2 * model.kv_heads // params.pus))
+        fixed += graph.batch * model.head_dim * 2 * (heads + -(-2 * model.kv_heads // params.cores))
     else:
         inner = 2 * model.value_dim if absorbed else model.latent.nope + model.latent.value
         fixed += graph.batch * 2 * (heads * (model.head_dim + inner) + model.latent.width)
     parts = only_parts or 1
-    while not only_parts and tasks * parts < params.pus and parts * core.strips < graph.most_tokens:
+    while not only_parts and tasks * parts < params.cores and parts * core.strips < graph.most_tokens:
         parts *= 2
     while True:
         tokens = -(-graph.most_tokens // parts)
-        per_pu = -(-tasks * parts // params.pus)
+        per_pu = -(-tasks * parts // params.cores)
         result = group * model.value_dim * 4 + 8 * group
         own = per_pu * (group + 2 + narrow) * beat + (per_pu * result if parts * share > 1 and not absorbed else 0)
         if absorbed:  # parts of the own heads of all sequences

@@ -127,7 +127,7 @@ def stratum(space: Space, seed: int) -> Schedule:
         Not used.
     """
     del seed
-    model, pus = space.graph.model, space.params.pus
+    model, pus = space.graph.model, space.params.cores
     groups = max(1, min(pus, model.kv_heads // 2))
     parts = min(-(-pus // groups), space.graph.most_tokens)
 

@@ -52,7 +52,7 @@ class Predictions:
     @cached_property
     def tiers(self) -> dict[int, int]:
         """Tier that the weights of each GEMM begin in, tensors one behind the other; and at -1 that of the cache."""
-        dram, pus = self.params.dram, self.params.pus
+        dram, pus = self.params.dram, self.params.cores
         row_bytes = dram.columns * dram.column_bytes * dram.banks * pus
         weights = self.graph.weight_bytes + self.graph.gain_bytes + self.graph.embedding_bytes
         cache = self.graph.kv_read_bytes // row_bytes
@@ -110,7 +110,7 @@ class Predictions:
         index : int
             Into the graph.
         """
-        operator, model, pus = self.graph.operators[index], self.graph.model, self.params.pus
+        operator, model, pus = self.graph.operators[index], self.graph.model, self.params.cores
         m, k, regions = operator.m, operator.k, 1
         columns = widest(k, self.params.core.columns, pus)
         if operator.kind is OperatorKind.ATTN_OUT:

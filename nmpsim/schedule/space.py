@@ -99,7 +99,7 @@ class Space:
 
     def reduces(self, operator: Operator, plan: GemmPlan) -> bool:
         """Whether a plan reduces chunks of its result."""
-        return plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER and self.params.pus > 1
+        return plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER and self.params.cores > 1
 
     def _chunks(self, operator: Operator) -> list[int]:
         """Numbers of chunks that differ, the plain schedule's first; no chunk is smaller than what one flit carries."""
@@ -120,7 +120,7 @@ class Space:
         ----------
         kind : OperatorKind
         """
-        model, pus = self.graph.model, self.params.pus
+        model, pus = self.graph.model, self.params.cores
         whole = model.heads >= pus if self._absorbs else model.kv_heads % pus == 0
         if kind is OperatorKind.ATTN_OUT and whole:  # every PU holds some heads, of all sequences
             return (OVER_N, OVER_K)
@@ -138,7 +138,7 @@ class Space:
         ----------
         operator : Operator
         """
-        model, pus, quantum = self.graph.model, self.params.pus, self.params.core.columns
+        model, pus, quantum = self.graph.model, self.params.cores, self.params.core.columns
         kind, n, k = operator.kind, operator.n, operator.k
         heads = max(number for _, number in balanced(model.heads, pus))
         if kind is OperatorKind.QKV:
@@ -187,7 +187,7 @@ class Space:
         parts = 1
         while parts <= graph.most_tokens:
             tokens = -(-graph.most_tokens // parts)
-            own = -(-graph.batch * model.kv_heads * parts // self.params.pus)
+            own = -(-graph.batch * model.kv_heads * parts // self.params.cores)
             for turns in turning:
                 m = group // turns
                 products = ((tokens, model.key_dim), (model.value_dim, tokens))

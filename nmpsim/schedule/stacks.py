@@ -202,7 +202,7 @@ def shard_table(plans: StackPrograms) -> list[str]:
         assert graph.shard is not None
         weights, cache = shard_bytes(graph.shard, graph.batch, graph.first_layer, graph.layers, graph.precision)
         parts = schedule.attention.parts
-        sent = expected_die_to_die_bytes(graph, params.pus, params.core.columns, grain, parts)
+        sent = expected_die_to_die_bytes(graph, params.cores, params.core.columns, grain, parts)
         figures = f"{weights / 1e9:12.3f} {cache / 1e9:12.3f} {graph.weight_bytes / 1e9:16.3f}"
         figures += f" {graph.kv_read_bytes / 1e9:11.3f} {graph.macs / 1e9:10.3f} {sent / 1e6:14.3f}"
         lines.append(f"{stack:5d} {figures} {sum(graph.distinct_experts.values()):13d}")

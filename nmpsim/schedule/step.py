@@ -215,7 +215,7 @@ def _stacks(
 def _capacity(params: MachineParams) -> int:
     """Bytes of a stack."""
     dram = params.dram
-    return dram.rows * dram.banks * dram.columns * dram.column_bytes * params.pus
+    return dram.rows * dram.banks * dram.columns * dram.column_bytes * params.cores
 
 
 def _routing(

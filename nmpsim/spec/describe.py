@@ -39,12 +39,12 @@ def peak_bandwidth(machine: MachineParams, tier: int, *, rounded: bool) -> float
     row_bytes = dram.columns * dram.column_bytes
     period_ns = float(machine.dram_period * machine.tick_ps) / 1000
     row_ns = stream_cycles(machine, tier) * period_ns if rounded else machine.row_cycle_ns[tier]
-    return machine.pus * dram.banks * row_bytes / row_ns / 1000
+    return machine.cores * dram.banks * row_bytes / row_ns / 1000
 
 
 def peak_macs(machine: MachineParams) -> float:
     """Return the multiply-accumulates per second of the whole chip at full use."""
-    return machine.pus * machine.core.macs_per_cycle / (float(machine.core_period * machine.tick_ps) * 1e-12)
+    return machine.cores * machine.core.macs_per_cycle / (float(machine.core_period * machine.tick_ps) * 1e-12)
 
 
 def describe(spec: ChipSpec) -> str:
@@ -76,10 +76,10 @@ def _number(value: object) -> str:
 def _derived(machine: MachineParams) -> list[str]:
     """Return the lines of figures that follow from the values."""
     dram, core, noc = machine.dram, machine.core, machine.noc
-    capacity = machine.pus * dram.banks * dram.rows * dram.columns * dram.column_bytes
+    capacity = machine.cores * dram.banks * dram.rows * dram.columns * dram.column_bytes
     periods = f"core {machine.core_period}, DRAM {machine.dram_period}, network {machine.noc_period}"
     periods += f", links between stacks {machine.link.period} ticks"
-    compute = f"{machine.pus} x {core.macs_per_cycle}"
+    compute = f"{machine.cores} x {core.macs_per_cycle}"
     noc_ns = float(machine.noc_period * machine.tick_ps) / 1000
     link_ns = float(machine.link.period * machine.tick_ps) / 1000
     lines = [

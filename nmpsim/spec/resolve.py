@@ -125,7 +125,7 @@ def resolve(spec: ChipSpec) -> MachineParams:
             )
     return MachineParams(
         name=spec.chip.name,
-        pus=spec.chip.pus.value,
+        cores=spec.chip.pus.value,
         tick_ps=domains.tick_ps,
         core_period=domains.core_period,
         dram_period=domains.dram_period,

@@ -44,7 +44,7 @@ def share_of(params: MachineParams, columns: int) -> int:
     """
     quantum = params.dram.column_bytes // 2
     blocks = -(-columns // quantum)
-    return min(columns, -(-blocks // params.pus) * quantum)
+    return min(columns, -(-blocks // params.cores) * quantum)
 
 
 def _product(operator: Operator, model: Model, params: MachineParams) -> Product | None:

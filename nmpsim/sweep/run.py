@@ -131,7 +131,7 @@ def measure(
     depth = core.run_ahead if rate is None else params.dram.fifo_columns
     alone = replace(
         params,
-        pus=1,
+        cores=1,
         dram=params.dram._replace(banks=core.strips, fifo_columns=depth, port_banks=1, ports=1),
         noc=params.noc._replace(nodes=1),
     )

@@ -148,7 +148,7 @@ def _links(params: MachineParams) -> list[tuple[int, int, str, str, str, int, st
     channels = die_links(params.noc)
     period, across = params.noc_period, params.link.period
     found = [(c.source, i, "link", f"link to {c.sink}", "link", period, "", 1) for i, c in enumerate(channels)]
-    pus = range(params.pus if gateways else 0)
+    pus = range(params.cores if gateways else 0)
     return found + [(pu, len(channels) + pu, "stack_link", "link to other stacks", "link", across, "", 1) for pu in pus]
 
 
@@ -160,5 +160,5 @@ def unit_table(params: MachineParams) -> tuple[Unit, ...]:
     params : MachineParams
     """
     rows = _rows(params)
-    every = [(pu, *row) for pu in range(params.pus) for row in rows] + _links(params)
+    every = [(pu, *row) for pu in range(params.cores) for row in rows] + _links(params)
     return tuple(Unit(number, *row) for number, row in enumerate(every))

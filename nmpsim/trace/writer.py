@@ -72,8 +72,8 @@ class TraceWriter:
         self.units = unit_table(params)
         self.full = options.full
         chosen = options.chosen(self.units)
-        self._cores = _numbers(params.pus, [u for u in self.units if u.family in {"core", "watch"}])
-        banks = _numbers(params.pus, [u for u in self.units if u.family == "bank"])
+        self._cores = _numbers(params.cores, [u for u in self.units if u.family in {"core", "watch"}])
+        banks = _numbers(params.cores, [u for u in self.units if u.family == "bank"])
         links = np.array([u.number for u in self.units if u.family == "link"], np.int64)
         self._bank_keys = (banks << REASON_BITS) + first_reason("bank")  # by PU and bank, of the first reason
         self._bank_until = np.zeros(banks.shape, np.int64)  # by PU and bank, what was recorded so far
@@ -82,7 +82,7 @@ class TraceWriter:
         self._all = all(chosen[u.number] for u in self.units if u.family in {"bank", "link"})
         self._no_bank = not any(chosen[u.number] for u in self.units if u.family == "bank")
         self._no_link = not any(chosen[u.number] for u in self.units if u.family == "link")
-        self._commands = [options.wants("command", c) or options.wants("port", c) for c in range(params.pus)]
+        self._commands = [options.wants("command", c) or options.wants("port", c) for c in range(params.cores)]
         watched = np.array([u >= 0 and self.units[u].family == "watch" for u in self._cores[0].tolist()])
         self._first_reason = np.where(watched, first_reason("watch"), first_reason("core"))  # by row of the log
         self._window = _window(options, params.core_period)
@@ -226,7 +226,7 @@ class TraceWriter:
         events = np.concatenate(self._events) if self._events else np.zeros((0, 5), np.int64)
         instructions = instruction_table(self.params, self.program, self._cores, self.units, events, (TAKEN, COMPLETED))
         flows = flow_table(self.program, instructions, self.params.noc.nodes)
-        keep = np.array([self.options.wants("instruction", pu) for pu in range(self.params.pus)])[instructions["pu"]]
+        keep = np.array([self.options.wants("instruction", pu) for pu in range(self.params.cores)])[instructions["pu"]]
         if self._window is not None:
             low, high = self._window
             keep &= (instructions["end"] >= low) & (instructions["start"] < high)
@@ -263,7 +263,7 @@ class TraceWriter:
                 "stack_link": p.link.period,
             },
             "nBL": p.dram.nBL,
-            "channels": p.pus,
+            "channels": p.cores,
             "command_fields": list(field_names(protocol)),
             "group_banks": protocol.sizes[-1],
             "units": [dict(vars(unit)) for unit in self.units],

@@ -141,7 +141,7 @@ def test_what_cannot_be_built_is_refused(changes, message):
 def test_the_sequencer_of_a_shipped_chip_is_made():
     machine = resolve(load_chip("snake"))
     units = isa.UNITS - len(missing_units(machine))
-    block = sequencer(sequencer_params(machine.core, isa.semaphores(machine.pus), (1,) * units))
+    block = sequencer(sequencer_params(machine.core, isa.semaphores(machine.cores), (1,) * units))
     assert len(block.wirevector_by_name["instruction_unit"]) == 3
     assert len(block.wirevector_by_name["wait0_semaphore"]) == 6
     assert "unit4_place7_wait3_count" in block.wirevector_by_name

@@ -176,7 +176,7 @@ class Work:
                 if ins["flags"] & F_SUM and ins["bank"] != pu:  # those of a sum are counted with its owner
                     continue
                 if ins["n"] or ins["flags"] & F_SUM:  # a tree: as many links as other nodes, and none in a crossbar
-                    hops = 0 if self.params.noc.kind == CROSSBAR else self.params.pus - 1
+                    hops = 0 if self.params.noc.kind == CROSSBAR else self.params.cores - 1
                 total += hops * int(ins["m"]) * -(-int(ins["bytes"]) // self.params.noc.flit_bytes)
         return total
 

@@ -110,7 +110,7 @@ class Stepped:
         masks = {"buffer_read": "core.read_mask", "buffer_write": "core.write_mask"}
         if p.core.separate:
             masks |= {"operand_read": "own.read_mask", "output_write": "own.write_mask", "output_read": "own.sum_mask"}
-        for c in range(p.pus):
+        for c in range(p.cores):
             for u in range(1, UNITS + 1):
                 if u not in missing_units(p):
                     reason, value = seen["unit.reason"][:, c, u], work[u][:, c].copy()

@@ -265,7 +265,7 @@ class ProgramWriter:
     def __init__(self, choose: Choose, params: MachineParams) -> None:
         self.choose, self.params = choose, params
         self.emit = Emitter(params)
-        self.events: list[list[Event]] = [[] for _ in range(params.pus)]
+        self.events: list[list[Event]] = [[] for _ in range(params.cores)]
         self.operators: list[ProgramOperator] = []
         self.macs = self.stream_beats = self.load_beats = self.store_beats = self.elements = 0
         self.row = self.tier = self.copied_bytes = 0
@@ -384,7 +384,7 @@ class ProgramWriter:
         self.events[pu].append(event)
 
     def elements_of(self, pu: int) -> int:
-        last = self.emit.streams([(0, 0)] * self.params.pus)[pu][-1]
+        last = self.emit.streams([(0, 0)] * self.params.cores)[pu][-1]
         return int(last["elements0"] + last["elements1"] + last["elements2"])
 
     def copy(self, pu: int) -> None:
@@ -410,10 +410,10 @@ class ProgramWriter:
         self.events[pu].append(event)
 
     def message(self, pu: int) -> None:
-        if self.params.pus == 1:
+        if self.params.cores == 1:
             return
         self.operator("message")
-        there = (pu + self.choose(range(1, self.params.pus))) % self.params.pus
+        there = (pu + self.choose(range(1, self.params.cores))) % self.params.cores
         sent, arrived = self.emit.send(
             pu,
             there,
@@ -443,17 +443,17 @@ class ProgramWriter:
             ld=256,
         )
         self.events[pu].append(sent)
-        for there in range(self.params.pus):
+        for there in range(self.params.cores):
             if there != pu:
                 self.events[there].append(self.emit.arrived(there, common))
 
     def sum_up(self, _: int) -> None:
         """A sum of the parts of all PUs."""
         self.operator("sum")
-        owner, port, common = self.choose(range(self.params.pus)), self.choose((0, 1)), self.choose((1, 3))
+        owner, port, common = self.choose(range(self.params.cores)), self.choose((0, 1)), self.choose((1, 3))
         arrived = self.emit.add_up(
             owner,
-            [self.waits(pu) for pu in range(self.params.pus)],
+            [self.waits(pu) for pu in range(self.params.cores)],
             port=port,
             common=common,
             rows=self.choose((1, 3)),
@@ -466,7 +466,7 @@ class ProgramWriter:
     def finish(self) -> Program:
         """Let every core wait for every message, then return the program."""
         self.operator("end")
-        pus = self.params.pus
+        pus = self.params.cores
         for pu in range(pus):
             arrivals = sorted({e.semaphore: e for e in self.events[pu] if e.semaphore >= FROM}.values())
             for first in range(0, max(1, len(arrivals)), 4):
@@ -479,8 +479,8 @@ class ProgramWriter:
 def steps_of(writer: ProgramWriter) -> tuple[Callable[[int], None], ...]:
     """What a program is made of, the frequent ones more than once."""
     copies = (writer.copy, writer.copy) if writer.params.core.separate else ()
-    spread = (writer.multicast,) * 3 if writer.params.noc.multicast_lanes and writer.params.pus > 1 else ()
-    summed = (writer.sum_up,) * 3 if writer.params.noc.sum_lanes and writer.params.pus > 1 else ()
+    spread = (writer.multicast,) * 3 if writer.params.noc.multicast_lanes and writer.params.cores > 1 else ()
+    summed = (writer.sum_up,) * 3 if writer.params.noc.sum_lanes and writer.params.cores > 1 else ()
     return (
         writer.product,
         writer.product,
@@ -518,5 +518,5 @@ def random_program(
     writer = ProgramWriter(choose, params)
     for _ in range(choose(steps)):
         step = choose(steps_of(writer))
-        step(choose(range(params.pus)))
+        step(choose(range(params.cores)))
     return params, writer.finish(), writer

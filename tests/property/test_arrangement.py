@@ -60,7 +60,7 @@ def assert_copied(simulation: Simulation) -> None:
     assert counts["copies"] == (work.all["op"] == CROSS).sum()
     core, cycles = simulation.params.core, simulation.end // simulation.params.core_period
     most = max(counts["copied_in_bytes"], counts["copied_out_bytes"])
-    assert cycles * core.copy_bytes * simulation.params.pus >= most
+    assert cycles * core.copy_bytes * simulation.params.cores >= most
 
 
 def test_plain_mode_and_skip_mode_agree_on_random_programs():
@@ -96,7 +96,7 @@ def test_a_random_program_copies_what_was_written():
 @pytest.mark.parametrize("seed", range(8))
 def test_the_order_of_visits_has_no_influence(seed):
     params, program, _ = program_of(seed)
-    order = np.arange(params.pus, dtype=np.int64)[::-1].copy()
+    order = np.arange(params.cores, dtype=np.int64)[::-1].copy()
     for plain in (False, True):
         assert not differences(
             observed(skipped_program(seed)), observed(run(params, program, order=order, plain=plain))

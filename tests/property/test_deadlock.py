@@ -108,7 +108,7 @@ def test_a_random_program_with_a_wrong_wait_ends_with_a_report(seed):
     dice = Dice(seed)
     drawn = random_program(dice)
     params, program, _ = drawn
-    pu = max(range(params.pus), key=lambda p: len(program.streams[p]))
+    pu = max(range(params.cores), key=lambda p: len(program.streams[p]))
     stream = program.streams[pu].copy()
     index = dice(range(len(stream)))
     stream["wait3"][index], stream["count3"][index] = stream["unit"][index], 10_000

@@ -113,7 +113,7 @@ def assert_checked(simulation: Simulation) -> None:
     """The DRAM checker finds nothing in the commands up to the end."""
     params, log = simulation.params, observed(simulation)["commands"]
     until = simulation.end // params.dram_period
-    assert check_native(log, params.dram, params.latency, params.dram_period, channels=params.pus, until=until) == []
+    assert check_native(log, params.dram, params.latency, params.dram_period, channels=params.cores, until=until) == []
 
 
 def assert_intervals_are_the_accounts(simulation: Simulation) -> None:
@@ -224,8 +224,8 @@ def test_the_order_of_visits_has_no_influence(seed):
         ((job_of(seed).params, job_of(seed).program), skipped_job(seed)),
     ):
         seen = observed(first)
-        order = np.arange(params.pus, dtype=np.int64)
-        shuffled = np.array(random.Random(seed).sample(range(params.pus), params.pus), np.int64)
+        order = np.arange(params.cores, dtype=np.int64)
+        shuffled = np.array(random.Random(seed).sample(range(params.cores), params.cores), np.int64)
         for way in (order[::-1].copy(), shuffled):
             for plain in (False, True):
                 assert not differences(seen, observed(run(params, program, order=way, plain=plain))), (way, plain)
@@ -276,7 +276,7 @@ def test_programs_with_messages_to_all_run_the_same_in_both_modes_and_any_order(
         assert_sound(skipped)
         assert_intervals_are_the_accounts(skipped)
         assert skipped.counts()["macs"] == written.macs
-        seen, order = observed(skipped), np.arange(params.pus, dtype=np.int64)[::-1].copy()
+        seen, order = observed(skipped), np.arange(params.cores, dtype=np.int64)[::-1].copy()
         assert not differences(observed(run(params, program, plain=True)), seen), seed
         assert not differences(observed(run(params, program, order=order)), seen), seed
         copied += int(skipped.fabric.terminal["copies"].sum())
@@ -291,7 +291,7 @@ def test_programs_with_sums_run_the_same_in_both_modes_and_any_order():
         assert_sound(skipped)
         assert_intervals_are_the_accounts(skipped)
         assert skipped.counts()["macs"] == written.macs
-        seen, order = observed(skipped), np.arange(params.pus, dtype=np.int64)[::-1].copy()
+        seen, order = observed(skipped), np.arange(params.cores, dtype=np.int64)[::-1].copy()
         assert not differences(observed(run(params, program, plain=True)), seen), seed
         assert not differences(observed(run(params, program, order=order)), seen), seed
         merged += int(skipped.fabric.summing.adder["merged"].sum())

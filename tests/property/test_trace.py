@@ -207,7 +207,7 @@ def test_a_window_is_the_same_however_often_the_logs_are_handed_over(monkeypatch
 
     monkeypatch.setattr(TraceWriter, "bank", in_pieces)
     _, part = traced(params, program, start=start, end=end)
-    assert len(handed) > 2 * params.pus
+    assert len(handed) > 2 * params.cores
     assert part.intervals().tolist() == whole.intervals().tolist()
 
 

@@ -26,7 +26,7 @@ class AttentionWork:
 
     def __init__(self, schedule: Schedule, params: MachineParams) -> None:
         self.graph, self.plan, self.params = schedule.graph, schedule.attention, params
-        self.model, self.pus, self.flit = self.graph.model, params.pus, params.noc.flit_bytes
+        self.model, self.pus, self.flit = self.graph.model, params.cores, params.noc.flit_bytes
         shard = self.graph.shard
         self.share = 1 if shard is None else shard.share
         self.part = 0 if shard is None else shard.part

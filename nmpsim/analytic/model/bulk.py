@@ -190,7 +190,7 @@ class _BulkTimes(StepTimes):
         planes = groups if plan.shape.split == SPLIT_K and plan.shape.flow != TREE else 1
         blocks = 1 if plan.shape.split == SPLIT_K else groups
         width = core.columns * np.maximum(blocks, 2 if o.kind is K.GATE_UP else 1)
-        enough = plan.over == OVER_N or o.kind is K.ROUTER or up(o.k, core.columns) >= self.p.pus
+        enough = plan.over == OVER_N or o.kind is K.ROUTER or up(o.k, core.columns) >= self.p.cores
         return (planes * o.m * width * 4 <= core.buffer_bytes / 4) & enough
 
     def gemm(self, index: int, plan: GemmPlan) -> tuple[Time, Time]:
@@ -242,7 +242,7 @@ class BulkStep:
     def _stream(self, chips: Any, group: list[int]) -> Streaming:
         """Mean of the bank's times over the latency classes that equal operators lie in."""
         dram = chips.dram
-        bytes_per_row = dram.columns * dram.column_bytes * dram.banks * chips.pus
+        bytes_per_row = dram.columns * dram.column_bytes * dram.banks * chips.cores
         seen = group[:: max(1, len(group) // TIERS_SEEN)]
         found = []
         for index in seen:
@@ -260,13 +260,13 @@ class BulkStep:
         graph, core = self.graph, chips.core
         model = graph.model
         tasks, rows, tokens = graph.batch * model.kv_heads, graph.group, graph.most_tokens
-        parts: Any = np.ones(np.broadcast(chips.pus, core.strips, core.buffer_bytes).shape)
+        parts: Any = np.ones(np.broadcast(chips.cores, core.strips, core.buffer_bytes).shape)
         room = core.buffer_bytes / 2 - graph.batch * model.heads * model.output_dim * 2
         for _ in range(tokens.bit_length()):
             need = rows * up(tokens, parts) * (2 * 4 + 2)
-            more = ((tasks * parts < chips.pus) & (parts * core.strips < tokens)) | (need > room)
+            more = ((tasks * parts < chips.cores) & (parts * core.strips < tokens)) | (need > room)
             parts = np.where(more & (parts * 2 <= tokens), parts * 2, parts)
-        per_pu = up(tasks * parts, chips.pus)
+        per_pu = up(tasks * parts, chips.cores)
         each = rows * up(tokens, parts) * 2 + rows * (model.value_dim * 4 + 8)
         together = np.clip(np.floor((room - rows * up(tokens, parts) * 8) / each), 1, per_pu)
         together = up(per_pu, up(per_pu, together))

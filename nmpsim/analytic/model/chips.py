@@ -42,7 +42,7 @@ class Chips:
         arrays = {name: np.asarray(v) for name, v in values.items()}
         number = max((a.shape[-1] for a in arrays.values() if a.ndim), default=1)
         fields: dict[str, Any] = {
-            name: getattr(params, name) for name in ("pus", "core_period", "dram_period", "noc_period", "latency")
+            name: getattr(params, name) for name in ("cores", "core_period", "dram_period", "noc_period", "latency")
         }
         parts: dict[str, dict[str, Any]] = {part: getattr(params, part)._asdict() for part in PARTS}
         for name, array in arrays.items():
@@ -71,7 +71,7 @@ class Chips:
                 found = [getattr(getattr(c, part), field) for c in chips]
                 if len(set(found)) > 1:
                     values[f"{part}.{field}"] = np.array(found)
-        for name in ("pus", "core_period", "dram_period", "noc_period"):
+        for name in ("cores", "core_period", "dram_period", "noc_period"):
             found = [getattr(c, name) for c in chips]
             if len(set(found)) > 1:
                 values[name] = np.array(found)

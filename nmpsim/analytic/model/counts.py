@@ -53,7 +53,7 @@ class StepCounts:
 
     def __init__(self, schedule: Schedule, params: MachineParams) -> None:
         self.schedule, self.params, self.graph = schedule, params, schedule.graph
-        self.model, self.m, self.pus = self.graph.model, self.graph.batch, params.pus
+        self.model, self.m, self.pus = self.graph.model, self.graph.batch, params.cores
         self.core, self.dram, self.flit = params.core, params.dram, params.noc.flit_bytes
         columns = self.core.columns
         self.hidden = column_counts(self.model.hidden, columns, self.pus)

@@ -32,7 +32,7 @@ def variables_of(schedule: Schedule, params: MachineParams) -> Variables:
         "stacks": params.stacks,
         "format of weights": str(graph.precision.weights),
         "format of the KV cache": str(graph.precision.kv),
-        "PUs": params.pus,
+        "PUs": params.cores,
         "compute unit": "mac_tree" if core.kind == MAC_TREE else "systolic",
         "arrangement": "separate" if core.separate else "unified",
         "rows of a strip": core.strip_rows,

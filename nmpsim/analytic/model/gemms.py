@@ -192,7 +192,7 @@ def gather(p: Any, rows: Array, size: Array, regions: Array = 1) -> Time:
     regions : array
         Messages that it takes.
     """
-    steps = np.floor(p.pus / 2)
+    steps = np.floor(p.cores / 2)
     busy = regions * flits(p, rows, size) * flow(p)
     return Time(network=steps * busy, latency=steps * (way(p, 1) + SIGNAL))
 
@@ -294,7 +294,7 @@ def reduced(p: Any, m: Array, piece: Array) -> Time:
     """
     grain = np.maximum(1, np.floor(p.noc.flit_bytes / FP32))
     half = np.where(piece > grain, up(piece, 2 * grain) * grain, piece)
-    steps = p.pus - 1
+    steps = p.cores - 1
     both = np.where(piece > half, 2, 1)  # the vector unit adds what comes from both sides
     add = slots(p, m * half, 2 * FP32, FP32) * both
     network = flits(p, m, half * FP32) * flow(p)

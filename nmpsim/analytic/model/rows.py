@@ -32,8 +32,8 @@ def tiers_of(graph: OperatorGraph, params: MachineParams, work: list[Work], turn
     first_row : int
         Row at which placement starts.
     """
-    banks = params.dram.banks * params.pus
-    per_row = max(1, params.dram.columns * params.dram.column_bytes // max(1, up(graph.model.hidden, params.pus) * 2))
+    banks = params.dram.banks * params.cores
+    per_row = max(1, params.dram.columns * params.dram.column_bytes // max(1, up(graph.model.hidden, params.cores) * 2))
     table = up(graph.model.vocab, params.dram.banks * per_row)
     cached = np.array([o.kind in ATTENTION_KINDS for o in graph.operators])
     appended = np.array([o.kind is OperatorKind.KV_APPEND for o in graph.operators])

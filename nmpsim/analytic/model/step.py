@@ -170,14 +170,14 @@ def refreshes(params: MachineParams, found: Sequence[Predicted], cycles: Sequenc
         return 0
     classes = [streaming(params, tier) for tier in range(dram.tiers)]
     interval, refreshed = float(classes[0].interval), float(classes[0].refreshed)
-    near = params.pus // 2 * float(way(params, 1) + SIGNAL)  # of a gather, from neighbour to neighbour
+    near = params.cores // 2 * float(way(params, 1) + SIGNAL)  # of a gather, from neighbour to neighbour
     owed = 0.0
     for one, time in zip(found, cycles, strict=True):
-        rows = one.work.ACT / dram.banks / params.pus
+        rows = one.work.ACT / dram.banks / params.cores
         busy = rows * sum(share * float(classes[tier].row) for tier, share in one.tiers)
         idle = max(0.0, time - busy)
         entry = min(idle, float(one.time.network) + near) if one.time.network else 0.0  # the banks wait for the input
         owed = max(0.0, owed - entry / refreshed) + time / interval
         owed = min(float(dram.postpone), max(0.0, owed - (idle - entry) / refreshed))
     due = np.floor(sum(cycles) / interval - np.arange(dram.banks) / dram.banks)
-    return max(0, int(np.maximum(0, due).sum() - dram.banks * owed)) * params.pus
+    return max(0, int(np.maximum(0, due).sum() - dram.banks * owed)) * params.cores

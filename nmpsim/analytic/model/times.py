@@ -69,8 +69,8 @@ class StepTimes:
         self.latent = self.model.latent
         self.absorbed = self.latent is not None and self.latent.form == ABSORBED
         self.hidden = self.share(self.model.hidden)
-        self.q = up(self.model.heads, p.pus)
-        self.kv = up(0 if self.latent is not None else 2 * self.model.kv_heads, p.pus)
+        self.q = up(self.model.heads, p.cores)
+        self.kv = up(0 if self.latent is not None else 2 * self.model.kv_heads, p.cores)
         shard = graph.shard
         self.stack_share = 1 if shard is None else shard.share
         self.appends = shard is None or shard.appends
@@ -85,7 +85,7 @@ class StepTimes:
         columns : array
         """
         cols = self.p.core.columns
-        return np.minimum(columns, up(up(columns, cols), self.p.pus) * cols)
+        return np.minimum(columns, up(up(columns, cols), self.p.cores) * cols)
 
     def at(self, tiers: Shares) -> StepTimes:
         """Choose the latency classes of what is streamed next; returns self.
@@ -184,7 +184,7 @@ class StepTimes:
 
     def _topk(self) -> Time:
         p, m, model = self.p, self.m, self.model
-        planes = np.minimum(p.pus, up(model.hidden, p.core.columns))
+        planes = np.minimum(p.cores, up(model.hidden, p.core.columns))
         gating = model.gating
         arrived = Time(latency=v.to_all(p, FP32).latency)
         if gating.scoring == SIGMOID:
@@ -195,19 +195,19 @@ class StepTimes:
         latent = self.latent
         name = o.name.rsplit(".", 1)[-1]
         if latent is None or name not in {"q_norm", "kv_norm"}:
-            even = self.model.hidden / (self.hidden * self.p.pus)
+            even = self.model.hidden / (self.hidden * self.p.cores)
             return v.norm(self.p, self.m, self.hidden, layered=self.model.norm == LAYER_NORM, even=even)
         both = self.share(latent.q_rank + latent.kv_rank)
         if name == "q_norm":
             return v.norm(
-                self.p, self.m, np.minimum(both, latent.q_rank), parts=2, even=latent.q_rank / (both * self.p.pus)
+                self.p, self.m, np.minimum(both, latent.q_rank), parts=2, even=latent.q_rank / (both * self.p.cores)
             )
         return replace(v.normed(self.p, self.m, np.minimum(both, latent.kv_rank)), latency=0.0)
 
     def _append(self) -> Time:
         p, model = self.p, self.model
         cols = p.core.columns
-        owners = up(model.kv_heads * self.m, p.pus)
+        owners = up(model.kv_heads * self.m, p.cores)
         keys, values = up(model.key_dim, cols), up(model.value_dim, cols)
         # tasks begin at different strips; where strips hold adjacent tokens, only groups take turns
         shape = self.plan.value
@@ -231,19 +231,19 @@ class StepTimes:
         p, m, model = self.p, self.m, self.model
         groups, parts = model.kv_heads, self.plan.parts
         flit = p.noc.flit_bytes
-        near = np.minimum(1.0, groups / p.pus)
+        near = np.minimum(1.0, groups / p.cores)
         away = 1 - near
-        behind = p.pus / 2  # all PUs send to one after the other, which takes in a flit at each of two ports
+        behind = p.cores / 2  # all PUs send to one after the other, which takes in a flit at each of two ports
         if self.latent is not None and self.absorbed:
             latent = self.latent
             per = self.q * (up(latent.kv_rank * FP16, flit) + up(latent.rope * FP16, flit))
             sent = m * parts * away * per
-            copies = m * parts / p.pus * self.q * model.key_dim
+            copies = m * parts / p.cores * self.q * model.key_dim
             return v.exchange(p, sent / 2, sent * behind, copies)
         per = up(model.head_dim * FP16, flit)
         copies = near * m * model.head_dim * (self.q * parts + self.kv)
         if self.latent is not None:
-            rope = model.heads * m * (1 - 1 / p.pus) * up(self.latent.rope * FP16, flit) / 2
+            rope = model.heads * m * (1 - 1 / p.cores) * up(self.latent.rope * FP16, flit) / 2
             return v.exchange(p, rope, rope, near * m * self.q * 4 * model.head_dim)
         rows = self.q * m * parts * self.stack_share + self.kv * m
         sent = np.where(away > 0, rows * per * away, 0.0)
@@ -253,7 +253,7 @@ class StepTimes:
         """Return the times of scores, softmax and values of a layer."""
         p, m, model, plan = self.p, self.m, self.model, self.plan
         parts, groups = plan.parts, model.kv_heads
-        own = up(m * groups * parts, p.pus)
+        own = up(m * groups * parts, p.cores)
         rows = self.graph.group / plan.turns
         several = parts * self.stack_share
         code = CODES[plan.kv]
@@ -270,14 +270,14 @@ class StepTimes:
         core, value = p.core, model.value_dim
         latency = core.vector_latency
         if self.absorbed:
-            number = m * plan.parts * (1 - 1 / p.pus) * self.stack_share
-            sent = brought(p, number, self.q, value * FP32, v.furthest(p), p.pus / 2)
+            number = m * plan.parts * (1 - 1 / p.cores) * self.stack_share
+            sent = brought(p, number, self.q, value * FP32, v.furthest(p), p.cores / 2)
             add = m * (
                 slots(p, self.q * several, 2 * FP32, 0, core.exp_interval)
                 + slots(p, self.q * value, several * FP32, FP16)
             )
             return sent, Time(vector=add, latency=latency)
-        owners = up(m * model.kv_heads, p.pus)
+        owners = up(m * model.kv_heads, p.cores)
         messages = owners * plan.turns * np.maximum(0, several - np.minimum(plan.parts, own))
         rows = self.graph.group / plan.turns
         hops = np.minimum(v.furthest(p), up(plan.parts, own))
@@ -314,7 +314,7 @@ class StepTimes:
         if kind is K.GATE_UP and o.expert >= 0:
             return Time()
         if kind is K.ATTN_OUT and not self.absorbed:
-            owners = up(m * self.model.kv_heads, p.pus)
+            owners = up(m * self.model.kv_heads, p.cores)
             return gather(p, owners, self.model.heads // self.model.kv_heads * self.model.value_dim * FP16)
         columns = self.hidden
         if kind is K.DOWN:
@@ -365,7 +365,7 @@ class StepTimes:
             return over_n(p, self.stream, weights, loops, self._entry(o))
         whole = o.n if o.kind is not K.GATE_UP else 2 * (o.n // 2)
         unit = 2 * p.core.columns if o.kind is K.GATE_UP else 0
-        owners = np.minimum(p.pus, up(whole, p.core.columns))
+        owners = np.minimum(p.cores, up(whole, p.core.columns))
         cut: Scatter = scatter_of(p, columns, owners, plan.chunks, unit)
         chunk = up(whole, cut.number)
         depth = self.share(o.k) if o.kind is K.DOWN else self.hidden

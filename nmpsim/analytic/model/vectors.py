@@ -40,9 +40,9 @@ def to_all(p: Any, size: Array) -> Time:
         Bytes.
     """
     count = flits(p, 1, size)
-    sent = np.floor(p.pus / 2) * count * flow(p)
-    crossing = np.floor(p.pus / 2) * (np.floor(p.pus / 2) + 1) / 2 * count * p.noc_period / p.core_period
-    some = np.where(np.asarray(p.pus) > 1, 1.0, 0.0)
+    sent = np.floor(p.cores / 2) * count * flow(p)
+    crossing = np.floor(p.cores / 2) * (np.floor(p.cores / 2) + 1) / 2 * count * p.noc_period / p.core_period
+    some = np.where(np.asarray(p.cores) > 1, 1.0, 0.0)
     return Time(network=some * np.maximum(sent, crossing), latency=some * way(p, furthest(p)))
 
 
@@ -78,7 +78,7 @@ def normed(p: Any, m: Array, n: Array, *, layered: bool = False) -> Time:
     layered : bool
     """
     more = 2 if layered else 1
-    found = slots(p, more * m * p.pus, FP32, 0) + slots(p, m, 0, 0, p.core.sqrt_interval)
+    found = slots(p, more * m * p.cores, FP32, 0) + slots(p, m, 0, 0, p.core.sqrt_interval)
     return Time(vector=found + slots(p, m * n, (1 + more) * FP16, FP16), latency=_pipeline(p))
 
 
@@ -212,8 +212,8 @@ def to_one(p: Any, m: Array) -> Time:
     m : array
     """
     count = flits(p, 1, 8 * m)
-    merge = slots(p, m * p.pus, 2 * FP32, 0) + slots(p, m, 0, 2 * FP32)
-    some = np.where(np.asarray(p.pus) > 1, 1.0, 0.0)
+    merge = slots(p, m * p.cores, 2 * FP32, 0) + slots(p, m, 0, 2 * FP32)
+    some = np.where(np.asarray(p.cores) > 1, 1.0, 0.0)
     return Time(vector=merge, network=some * count * flow(p), latency=some * way(p, furthest(p)) + _pipeline(p))
 
 

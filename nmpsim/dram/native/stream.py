@@ -61,7 +61,7 @@ def stream_banks(
     """
     dram = params.dram._replace(refresh=int(refresh))
     requests = stream_requests(dram, tier, rows_per_bank)
-    run = run_requests(dram, params.latency, [requests] * params.pus, plain=plain, per_cycle=dram.banks, log=False)
-    columns = params.pus * dram.banks * rows_per_bank * dram.columns
+    run = run_requests(dram, params.latency, [requests] * params.cores, plain=plain, per_cycle=dram.banks, log=False)
+    columns = params.cores * dram.banks * rows_per_bank * dram.columns
     picoseconds = float((run.cycles - 1) * params.dram_period * params.tick_ps)
     return columns * dram.column_bytes / picoseconds

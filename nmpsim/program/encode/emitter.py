@@ -59,7 +59,7 @@ class Emitter:
 
     def __init__(self, params: MachineParams) -> None:
         self.params = params
-        self.pus = params.pus
+        self.pus = params.cores
         self.operator = 0
         self._rows: list[list[tuple[int, ...]]] = [[] for _ in range(self.pus)]
         self._counts = [[0] * semaphores(self.pus) for _ in range(self.pus)]

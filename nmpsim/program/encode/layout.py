@@ -47,7 +47,7 @@ class StepLayout:
         self.out = PassEmitter(params)
         self.banks = Banks(params)
         self.buffer = Buffer(params)
-        self.pus = params.pus
+        self.pus = params.cores
         self.index = {operator.name: i for i, operator in enumerate(graph.operators)}
         columns = params.core.columns
         self.hidden = column_shares(self.model.hidden, columns, self.pus)

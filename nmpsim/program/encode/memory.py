@@ -60,7 +60,7 @@ class Banks:
 
     def __init__(self, params: MachineParams) -> None:
         self.params = params
-        self.taken = [[0, 0] for _ in range(params.pus)]
+        self.taken = [[0, 0] for _ in range(params.cores)]
         self.images: tuple[list[StreamImage | BeatImage], list[StreamImage | BeatImage]] = ([], [])
 
     def rows(self, pu: int, count: int, area: int = WEIGHTS) -> int:
@@ -105,7 +105,7 @@ class Banks:
         dram = self.params.dram
         most = first_row + max(sum(t) for t in self.taken)
         if most > dram.rows:
-            row_bytes = dram.columns * dram.column_bytes * dram.banks * self.params.pus
+            row_bytes = dram.columns * dram.column_bytes * dram.banks * self.params.cores
             fault = Fault(
                 "DRAM capacity",
                 f"{most} rows per bank ({most * row_bytes / 1e9:.2f} GB)",

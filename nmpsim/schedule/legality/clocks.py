@@ -68,7 +68,7 @@ class Clocks:
     def __init__(self, listing: Listing, order: Order, source: Indices) -> None:
         self.listing, self.order = listing, order
         self.source = dict(zip(listing.of_op(PASS).tolist(), source.tolist(), strict=True))
-        pus = listing.params.pus
+        pus = listing.params.cores
         unit = listing.pu * UNITS + listing.field("unit")
         self.starts = unit
         self.completion = unit + pus * UNITS
@@ -117,7 +117,7 @@ class Clocks:
 
     def _run(self) -> tuple[Clock, Clock]:
         """Return the clocks of starts and arrivals, from what the waits are taken to assure."""
-        units = self.listing.params.pus * UNITS
+        units = self.listing.params.cores * UNITS
         size = len(self.ordinal), self.chains
         start, done = np.zeros(size, np.int32), np.zeros(size, np.int32)
         arrived = np.zeros((len(self.send), self.chains), np.int32)
@@ -165,7 +165,7 @@ class Clocks:
     def _drop(self) -> bool:
         """Drop messages that a wait does not assure after all; return whether there were any (changes `assured`)."""
         dropped = False
-        common = shared(self.listing.params.pus, 0)
+        common = shared(self.listing.params.cores, 0)
         for (i, semaphore, count), messages in self.assured.items():
             if semaphore < common or not messages:
                 continue  # the messages of one source and direction come in order

@@ -28,7 +28,7 @@ def check_delivery(listing: Listing, images: Images) -> Indices:
     _counts(listing, images, streams, image)
     taken = np.stack([listing.field(name)[passes] for name in SHAPE], axis=1)
     source = np.full(len(passes), -1, np.int64)
-    for pu in range(listing.params.pus):
+    for pu in range(listing.params.cores):
         mine = slice(*np.searchsorted(passes, listing.first[pu : pu + 2]))
         own = range(*np.searchsorted(streams, listing.first[pu : pu + 2]))
         shapes = [shape for s in own for shape in images.shapes[image[s]]]

@@ -92,7 +92,7 @@ def _units(listing: Listing) -> None:
 
 
 def _waits(listing: Listing) -> None:
-    most = semaphores(listing.params.pus)
+    most = semaphores(listing.params.cores)
     for i in range(WAITS):
         semaphore, count = listing.field(f"wait{i}"), listing.field(f"count{i}")
         wrong = (semaphore < -1) | (semaphore >= most) | ((semaphore >= 0) & (count < 1))
@@ -214,7 +214,7 @@ def _tables(listing: Listing, indices: Indices, length: Indices) -> None:
 
 
 def _sends(listing: Listing) -> None:
-    pus = listing.params.pus
+    pus = listing.params.cores
     _some(listing, SEND, ("m", "rows"), ("bytes", "bytes a row"))
     indices = listing.of_op(SEND)
     names = ("bank", "imm", "unit", "signal", "stack", "n", "flags")

@@ -76,7 +76,7 @@ class _Hazards:
         size = spaces_of(listing.params.core).output.end
         places = [boxes.address, boxes.width, boxes.ld[boxes.rows > 1], boxes.plane_ld[boxes.planes > 1]]
         self.grain = math.gcd(size, *(int(np.gcd.reduce(place)) for place in places if len(place)))
-        self.shadows = [_Shadow(size // self.grain) for _ in range(listing.params.pus)]
+        self.shadows = [_Shadow(size // self.grain) for _ in range(listing.params.cores)]
         self.told: set[tuple[int, int, str]] = set()
         order = np.lexsort((boxes.write, boxes.instruction))
         self.of: dict[int, list[int]] = {}

@@ -100,7 +100,7 @@ class Listing:
         """Name what a semaphore counts."""
         if semaphore < UNITS:
             return f"instructions completed by {UNIT_NAMES[semaphore]}"
-        if semaphore >= shared(self.params.pus, 0):
-            return f"messages of shared semaphore {semaphore - shared(self.params.pus, 0)}"
+        if semaphore >= shared(self.params.cores, 0):
+            return f"messages of shared semaphore {semaphore - shared(self.params.cores, 0)}"
         source, port = divmod(semaphore - FROM, 2)
         return f"messages from PU {source} by port {port}"

@@ -134,7 +134,7 @@ class Untimed:
         self.op, self.unit = listing.field("op").tolist(), listing.field("unit").tolist()
         self.bank, self.beats = listing.field("bank").tolist(), listing.field("beats").tolist()
         self.signal, self.table = listing.field("signal").tolist(), listing.field("table").tolist()
-        always = semaphores(params.pus)
+        always = semaphores(params.cores)
         waits = np.stack([listing.field(f"wait{i}") for i in range(WAITS)], axis=1)
         counts = np.stack([listing.field(f"count{i}") for i in range(WAITS)], axis=1)
         counts = np.where(waits < 0, 0, counts)
@@ -144,15 +144,15 @@ class Untimed:
         self.takes = self._takes(images)
         self.first = listing.first.tolist()
         self.depth = params.core.queue_depth
-        self.semaphores = [[0] * (always + 1) for _ in range(params.pus)]
-        self.queues: list[list[deque[int]]] = [[deque() for _ in range(UNITS)] for _ in range(params.pus)]
+        self.semaphores = [[0] * (always + 1) for _ in range(params.cores)]
+        self.queues: list[list[deque[int]]] = [[deque() for _ in range(UNITS)] for _ in range(params.cores)]
         self.fetched = self.first[:-1].copy()
-        self.active = [-1] * params.pus
-        self.streamed = [-1] * params.pus
-        self.channels = [_Channel(listing) for _ in range(params.pus)]
+        self.active = [-1] * params.cores
+        self.streamed = [-1] * params.cores
+        self.channels = [_Channel(listing) for _ in range(params.cores)]
         self.issued: list[int] = []
         self.arrivals: dict[tuple[int, int], list[int]] = {}
-        self.awake: deque[int] = deque(range(params.pus))
+        self.awake: deque[int] = deque(range(params.cores))
         self.sum_of = {i: sum_ for sum_ in listing.sums() for i in sum_}
         self.begun: set[int] = set()
 

@@ -131,7 +131,7 @@ def _name(image: StreamImage | BeatImage) -> str:
 
 
 def _in_banks(listing: Listing, images: Images) -> bool:
-    dram, pus = listing.params.dram, listing.params.pus
+    dram, pus = listing.params.dram, listing.params.cores
     allowed = f"{pus} PUs, {dram.banks} banks of {dram.rows} rows of {dram.columns} columns"
     number = listing.number
     most = images.counts.max(axis=1, initial=0) if len(images.streams) else np.zeros(0, np.int64)

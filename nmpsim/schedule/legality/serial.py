@@ -24,7 +24,7 @@ def one_by_one(listing: Listing, source: Indices) -> Order | None:
     Order or None
         None if the streams are not written in such an order; the units may still get through.
     """
-    pus = listing.params.pus
+    pus = listing.params.cores
     have = [[0] * semaphores(pus) for _ in range(pus)]
     waits = [listing.field(f"wait{i}").tolist() for i in range(WAITS)]
     counts = [listing.field(f"count{i}").tolist() for i in range(WAITS)]

@@ -40,9 +40,9 @@ def check_sums(listing: Listing) -> None:
         f"whole FP32 numbers, {FP32} bytes each",
         "correct bytes, a or b",
     )
-    for first in range(0, listing.params.pus, noc.nodes):
+    for first in range(0, listing.params.cores, noc.nodes):
         for port in (0, 1):
-            _same(listing, range(first, min(first + noc.nodes, listing.params.pus)), port)
+            _same(listing, range(first, min(first + noc.nodes, listing.params.cores)), port)
 
 
 def _same(listing: Listing, pus: range, port: int) -> None:

@@ -106,7 +106,7 @@ def machine_protocol(machine: MachineParams) -> Protocol:
     return native_protocol(
         machine.dram,
         machine.latency,
-        machine.pus,
+        machine.cores,
         machine.dram_period * machine.tick_ps,
         machine.name,
         machine.command_pJ,

@@ -20,7 +20,7 @@ def test_the_default_grid_gives_one_row_of_all_banks_per_rounded_row_cycle(tier)
     chip = stratum(1.0)
     latency = chip.latency[tier]
     nRC = max(latency[0, 0], latency[0, 1] + latency[1, 0])  # ACT-ACT, or ACT-PRE and PRE-ACT
-    row_bytes = chip.pus * chip.dram.banks * chip.dram.columns * chip.dram.column_bytes
+    row_bytes = chip.cores * chip.dram.banks * chip.dram.columns * chip.dram.column_bytes
     measured = stream_banks(chip, tier, ROWS)
     ends = nRC / ROWS  # the first row's latency and the last row's tail are less than a row cycle
     assert measured == pytest.approx(row_bytes / nRC / 1000, rel=ends / nRC)

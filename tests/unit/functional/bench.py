@@ -54,7 +54,7 @@ def chip(
     )
     return MachineParams(
         name="tiny",
-        pus=pus,
+        cores=pus,
         tick_ps=Fraction(1000),
         core_period=1,
         dram_period=1,
@@ -75,13 +75,13 @@ class Writer:
 
     def __init__(self, params: MachineParams):
         self.params = params
-        self.streams = [[] for _ in range(params.pus)]
+        self.streams = [[] for _ in range(params.cores)]
         self.tables = []
         self.images = []
         self.tensors = {}
         self.results = {}
-        self.next_row = [0] * params.pus
-        self.done = np.zeros((params.pus, UNITS), int)
+        self.next_row = [0] * params.cores
+        self.done = np.zeros((params.cores, UNITS), int)
 
     def add(self, pu, unit, op, waits=(), **fields):
         """Append an instruction; return the wait for its completion."""

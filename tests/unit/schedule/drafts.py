@@ -85,7 +85,7 @@ class Draft:
 
     def send(self, pu, to, a, b, waits=(), *, size=16, common=None, direction=0):
         """Send one row; returns (completion at the sender, arrival at the destination)."""
-        signal = arrival(pu, direction) if common is None else shared(self.params.pus, common)
+        signal = arrival(pu, direction) if common is None else shared(self.params.cores, common)
         sent = self.emit(
             pu, SEND_0 + direction, SEND, waits, m=1, bytes=size, a=a, b=b, bank=to, imm=direction, signal=signal
         )

@@ -60,9 +60,9 @@ def test_semaphores_that_wait_for_one_another_are_found(kind, policy):
     """The first send of a PU waits for an arrival that comes only after it."""
     program, params = made(kind, policy)
     broken = program
-    for pu in range(params.pus):
+    for pu in range(params.cores):
         place = find(program, SEND, pu=pu)
-        broken = with_field(broken, *place, wait3=FROM + 2 * ((pu + 1) % params.pus), count3=10**6)
+        broken = with_field(broken, *place, wait3=FROM + 2 * ((pu + 1) % params.cores), count3=10**6)
     assert "wait" in faults_of(broken, params)
 
 

@@ -122,7 +122,7 @@ def draft_of(pus=3):
 
 def to_all(draft, pu, a, waits=(), *, common=0, direction=0, size=16):
     """Send one row to the same place of all others; returns completion at the sender, and arrivals by PU."""
-    pus = draft.params.pus
+    pus = draft.params.cores
     fields = {"m": 1, "n": pus, "bytes": size, "a": a, "b": a, "bank": 0, "imm": direction}
     sent = draft.emit(pu, SEND_0 + direction, SEND, waits, signal=shared(pus, common), **fields)
     return sent, {to: draft.count(to, shared(pus, common)) for to in range(pus) if to != pu}

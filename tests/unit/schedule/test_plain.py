@@ -131,7 +131,7 @@ def test_a_schedule_has_a_plan_for_every_gemm_and_is_the_same_every_time(kind, m
 def test_plans_of_a_shipped_model_are_the_least_of_their_spread(chip):
     params = resolve(load_chip(chip))
     graph = decode_step(load_model("llama-3.1-8b"), 4, 256, 1)
-    core, pus = params.core, params.pus
+    core, pus = params.core, params.cores
     for index, plan in plain_schedule(graph, params, FLOWS).gemm.items():
         o = graph.operators[index]
         halves = 2 if o.kind is OperatorKind.GATE_UP else 1

@@ -123,12 +123,12 @@ def draft_of(pus=3):
 
 def begun(draft):
     """Load the part of every PU, to address 0; events by PU."""
-    return [[loaded(draft, 0, pu=pu)] for pu in range(draft.params.pus)]
+    return [[loaded(draft, 0, pu=pu)] for pu in range(draft.params.cores)]
 
 
 def add_up(draft, owner, waits, *, a=0, b=0, port=0, common=0):
     """Contribute 16 bytes of every PU to a sum; returns completion by PU, and its arrival at the owner."""
-    signal = shared(draft.params.pus, common)
+    signal = shared(draft.params.cores, common)
     fields = {"m": 1, "bytes": 16, "a": a, "b": b, "bank": owner, "imm": port, "signal": signal, "flags": F_SUM}
     sent = {pu: draft.emit(pu, SEND_0 + port, SEND, events, **fields) for pu, events in enumerate(waits)}
     return sent, draft.count(owner, signal)

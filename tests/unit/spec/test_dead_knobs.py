@@ -76,7 +76,7 @@ TO: dict[str, Any] = {
 
 def fingerprint(machine: MachineParams) -> tuple[Any, ...]:
     """What the models are built from, comparable; without the name and the sentences."""
-    clocks = (machine.pus, machine.tick_ps, machine.core_period, machine.dram_period, machine.noc_period)
+    clocks = (machine.cores, machine.tick_ps, machine.core_period, machine.dram_period, machine.noc_period)
     parts = (machine.core, machine.dram, machine.noc, machine.latency.tolist(), machine.fill, machine.command_pJ)
     return (*clocks, *parts, machine.link, machine.hop_mm, machine.link_pJ_per_bit)
 

@@ -25,9 +25,9 @@ def test_stratum_table_1(spec: ChipSpec) -> None:
     machine = resolve(spec)
     dram = machine.dram
     row_bytes = dram.columns * dram.column_bytes
-    assert (machine.pus, dram.banks, dram.tiers, row_bytes) == (16, 16, 8, 4096)
+    assert (machine.cores, dram.banks, dram.tiers, row_bytes) == (16, 16, 8, 4096)
     assert dram.rows * row_bytes == 2**30 // 8
-    assert machine.pus * dram.banks * dram.rows * row_bytes == 32 * 2**30
+    assert machine.cores * dram.banks * dram.rows * row_bytes == 32 * 2**30
     assert dram.rows_per_tier == 4096
     assert spec.dram.timing.tRCD_ns.value == TRCD
     assert machine.row_cycle_ns == TRC

@@ -199,9 +199,9 @@ def test_a_line_per_cycle_has_a_letter_per_unit():
 def test_the_commands_pass_the_checker_and_a_wrong_one_does_not(tmp_path):
     job = small_job()
     log = commands(trace())
-    assert check_native(log, job.params.dram, job.params.latency, trace().dram_period, channels=job.params.pus) == []
+    assert check_native(log, job.params.dram, job.params.latency, trace().dram_period, channels=job.params.cores) == []
     log["tick"][np.flatnonzero(log["command"] == 2)[0]] -= trace().dram_period
-    assert check_native(log, job.params.dram, job.params.latency, trace().dram_period, channels=job.params.pus)
+    assert check_native(log, job.params.dram, job.params.latency, trace().dram_period, channels=job.params.cores)
     assert write_command_trace(trace(), tmp_path / "c.csv") == len(log)
     first = (tmp_path / "c.csv").read_text().splitlines()[:2]
     assert first[0].startswith("clock,command,") and first[0].endswith(",Row,Column,count,port")  # noqa: PT018
