@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from nmpsim.analytic.bounds import bounds, core_GHz, tier_bandwidth
+from nmpsim.analytic.levels import level_hops
 from nmpsim.analytic.network import network_hops, row_link_cycles, stack_hops, tree_links
 from nmpsim.core.state import REASONS
 from nmpsim.cost.energy import step_energy
@@ -26,7 +27,7 @@ from nmpsim.errors import Fault, SpecError
 from nmpsim.machine.simulate import Progress, Simulation
 from nmpsim.measure.run import OperatorRun
 from nmpsim.program.encode import encode
-from nmpsim.program.isa import F_SUM, LOAD, MOVE, SEND, STORE, STREAM
+from nmpsim.program.isa import F_SUM, LOAD, MOVE, SEND, SEND_0, STORE, STREAM
 from nmpsim.program.program import Program
 from nmpsim.program.schedule import Schedule
 from nmpsim.report.observed import ObservedRun
@@ -179,6 +180,7 @@ class _Work:
     write: int = 0
     flits: int = 0
     hops: int = 0
+    pu_hops: int = 0
     link_cycles: int = 0
 
 
@@ -218,6 +220,11 @@ def _work(program: Program, params: MachineParams) -> tuple[list[_Work], dict[st
             flits = int(ins["m"]) * -(-int(ins["bytes"]) // params.noc.flit_bytes)
             entry = work[int(ins["operator"])]
             entry.flits += flits
+            if params.outer is not None:
+                ends, port = (pu, int(ins["bank"])), int(ins["unit"]) - SEND_0
+                found = level_hops(params, ends, port, int(ins["m"]), int(ins["bytes"]), int(ins["b_ld"]))
+                entry.hops, entry.pu_hops = entry.hops + found[0], entry.pu_hops + found[1]
+                continue
             entry.hops += flits * _links(params, pu, ins)
             across = int(ins["m"]) * row_link_cycles(int(ins["bytes"]), params.noc.flit_bytes, params.link.bytes)
             entry.link_cycles += stack_hops(params.stacks, int(ins["stack"])) * across
@@ -281,7 +288,16 @@ def collect(job: Job, simulation: Simulation, mode: str, trace: Trace | None = N
                 w.write,
                 w.flits,
                 o.vector_elements,
-                bounds(params, o.macs, o.vector_elements, w.tier_bytes, w.hops, link_cycles=w.link_cycles, whole=False),
+                bounds(
+                    params,
+                    o.macs,
+                    o.vector_elements,
+                    w.tier_bytes,
+                    w.hops,
+                    link_cycles=w.link_cycles,
+                    pu_hops=w.pu_hops,
+                    whole=False,
+                ),
                 array,
             )
         )
@@ -295,6 +311,7 @@ def collect(job: Job, simulation: Simulation, mode: str, trace: Trace | None = N
         tiers,
         sum(w.hops for w in work),
         link_cycles=sum(w.link_cycles for w in work),
+        pu_hops=sum(w.pu_hops for w in work),
     )
     peaks = {
         "macs_per_cycle": float(params.core.macs_per_cycle * params.cores),

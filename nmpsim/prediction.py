@@ -139,6 +139,11 @@ def estimate_plan(
         got = "network" if params.noc.sum_lanes else "multicast"
         fault = Fault("noc.collectives", got, "messages", "use nmpsim simulate, or messages")
         raise SpecError("the analytical mode knows no routers that copy or add", [fault])
+    if params.outer is not None:
+        fault = Fault(
+            "chip.cores_per_pu", str(params.cores_per_pu), "1", "use nmpsim simulate, or one core for each PU"
+        )
+        raise SpecError("the analytical mode knows no networks inside PUs", [fault])
     schedule = schedule or schedule_of(plan)
     fitted = calibration_for(calibration, params) if isinstance(calibration, str | Path) else calibration
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -6,6 +6,7 @@
              columns, shared ports and activation budgets leave of it), for a whole step less one tRC: nobody waits
              for the last row to be closed
     noc      flit-hops / (links between routers, each way counted), in NoC cycles
+    pu_noc   the same inside PUs, if they have networks inside
     stack_link  cycles of links between stacks / PUs; if there are other stacks
 
 tRC is the published one, not rounded to the command clock.
@@ -59,6 +60,7 @@ def bounds(
     flit_hops: int,
     *,
     link_cycles: int = 0,
+    pu_hops: int = 0,
     whole: bool = True,
 ) -> dict[str, float]:
     """Return the bounds of an amount of work, in core cycles.
@@ -73,9 +75,11 @@ def bounds(
     tier_bytes : list of int
         DRAM bytes read and written per tier.
     flit_hops : int
-        Flits times the links they cross.
+        Flits times the links between routers that they cross; where PUs have networks inside, between PUs.
     link_cycles : int
         Cycles that flits take on links between stacks, summed over the links of a die.
+    pu_hops : int
+        Flits times the links that they cross inside PUs.
     whole : bool
         The work is a whole step; of an operator among others the last row counts in full.
     """
@@ -83,11 +87,14 @@ def bounds(
     seconds = sum(b / peak for b, peak in zip(tier_bytes, tier_bandwidth(params), strict=True))
     last = max((ns for used, ns in zip(tier_bytes, params.row_cycle_ns, strict=True) if used), default=0.0)
     tail = last if whole else 0.0
-    links = max(1, network_links(params.noc))
+    between, period = params.between
+    links = max(1, network_links(between))
+    inside = pu_hops / max(1, network_links(params.noc)) * params.noc_period / params.core_period
     across = link_cycles / params.cores * params.link.period / params.core_period
     return {
         "compute": macs / (params.core.macs_per_cycle * params.cores),
         "vector": elements / (params.core.lanes * params.cores),
         "dram": max(0.0, seconds * 1e9 - tail) * clock,
-        "noc": flit_hops / links * params.noc_period / params.core_period,
+        "noc": flit_hops / links * period / params.core_period,
+        **({"pu_noc": inside} if params.outer is not None else {}),
     } | ({"stack_link": across} if params.stacks > 1 else {})

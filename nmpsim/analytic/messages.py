@@ -4,6 +4,8 @@ A message takes a core cycle (or a network cycle, if that is longer) per flit, t
 network, and router and link of every hop.  Collectives between neighbours go in both directions at once, a step
 after the other; each step is one message that has arrived as a whole.
 
+Where PUs have networks inside, a message is taken to cross to the neighbour PU.
+
 Left out: flits that meet others on a link, and ports of the buffer.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import math
 
+from nmpsim.analytic.levels import crossing_cycles
 from nmpsim.analytic.network import network_hops, network_links, tree_links
 from nmpsim.spec.params import MachineParams
 
@@ -57,6 +60,9 @@ def way_cycles(params: MachineParams, hops: int) -> float:
         Links that it crosses.
     """
     noc, ratio = params.noc, params.noc_period / params.core_period
+    if params.outer is not None:  # the slowest neighbours are in two PUs, and the collectives wait for them
+        router = router_cycles(params)
+        return (noc.nSYNC + 4 * noc.nPORT + 2 * router) * ratio + crossing_cycles(params, 1) + noc.nSYNC
     wires = 2 * noc.nPORT + hops * noc.nLINK
     return (noc.nSYNC + wires + (hops + 1) * router_cycles(params)) * ratio + noc.nSYNC
 

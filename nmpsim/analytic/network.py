@@ -37,7 +37,7 @@ def tree_links(noc: NocParams) -> int:
 
 
 def network_links(noc: NocParams) -> int:
-    """Return the links between routers, each way counted.
+    """Return the links between routers, each way counted, of all groups.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def network_links(noc: NocParams) -> int:
         return 0
     along = noc.radix - 1 if noc.kind == MESH else noc.radix
     rows: int = noc.radix ** (noc.dims - 1)
-    return 2 * noc.dims * along * rows
+    return 2 * noc.dims * along * rows * noc.groups
 
 
 def stack_hops(stacks: int, further: int) -> int:

@@ -12,7 +12,18 @@ from nmpsim.cost.array_glue import array_glue
 from nmpsim.cost.coefficients import value
 from nmpsim.cost.sram import KB, sram_mm2
 from nmpsim.cost.tables import Tables
-from nmpsim.cost.units import BITS, FP32_BYTES, TAPS, UnitEnergies, engine_of, pe_of, shared_adders, unit_energies
+from nmpsim.cost.units import (
+    BITS,
+    FP32_BYTES,
+    TAPS,
+    UnitEnergies,
+    engine_of,
+    flit_energies,
+    pe_of,
+    queue_pJ_per_byte,
+    shared_adders,
+    unit_energies,
+)
 from nmpsim.spec.network import CORE_PORTS
 from nmpsim.spec.params import CROSSBAR, MAC_TREE, RING, TORUS, MachineParams
 
@@ -111,9 +122,7 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
     core, dram = params.core, params.dram
     units = unit_energies(params, table)
     row_bytes = dram.columns * dram.column_bytes
-    core_hz, dram_hz, noc_hz = (
-        1e12 / float(params.tick_ps * period) for period in (params.core_period, params.dram_period, params.noc_period)
-    )
+    core_hz, dram_hz = (1e12 / float(params.tick_ps * period) for period in (params.core_period, params.dram_period))
     banks = params.cores * dram.banks
     lane_group, sequencer = table.blocks["lane_group"], table.blocks["bank_sequencer"]
     lanes = params.cores * core.lanes
@@ -121,9 +130,11 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
     per_group = 4  # lanes of the group that was synthesised
     buffers = params.cores * core.buffer_banks * core.bank_bytes * core_hz * 1e-12
     fifo_bytes = dram.fifo_columns * dram.column_bytes
-    port_bytes = params.noc.vcs * params.noc.buffer_flits * params.noc.flit_bytes
-    router_ports = 3 * params.cores
-    flit_rate = 2 * params.cores * noc_hz
+    between, period = params.between
+    noc_hz = 1e12 / float(params.tick_ps * period)
+    port_bytes = between.vcs * between.buffer_flits * between.flit_bytes
+    router_ports = 3 * between.nodes
+    flit_rate = 2 * between.nodes * noc_hz
     parts = [
         *_compute(params, table, units, core_hz),
         Part(
@@ -170,13 +181,15 @@ def die_area(params: MachineParams, table: Tables) -> DieArea:
         ),
         Part(
             "routers",
-            params.cores,
+            between.nodes,
             router_ports * sram_mm2(port_bytes, two_ports=True),
             flit_rate * (units.link_flit + units.router_flit) * 1e-12,
             f"buffers of {router_ports} input ports of {port_bytes / KB:g} KB (logic not synthesised); every link full",
         ),
     ]
     parts += _trees(params, table, units, noc_hz)
+    if params.outer is not None:
+        parts += _inside(params)
     if core.separate:
         for name, size in (("operand buffers", core.operand_bytes), ("output buffers", core.output_bytes)):
             memory = name.replace(" ", "_").removesuffix("s")
@@ -211,6 +224,36 @@ def _trees(params: MachineParams, table: Tables, units: UnitEnergies, hz: float)
         watts = flits * hz * units.merged_flit * 1e-12
         parts.append(Part("router adders", count, count * placed_mm2(block.area_um2), watts, words))
     return parts
+
+
+def _inside(params: MachineParams) -> list[Part]:
+    """Return the routers inside PUs, and the queues of their gateways."""
+    noc, outer = params.noc, params.outer
+    assert outer is not None
+    link, router = flit_energies(noc, params.hop_mm)
+    hz = 1e12 / float(params.tick_ps * params.noc_period)
+    port_bytes = noc.vcs * noc.buffer_flits * noc.flit_bytes
+    ports = 3 * params.cores
+    inside = 2 * params.link.buffer_flits * noc.flit_bytes
+    queues = inside + (outer.inject_flits + outer.eject_flits) * outer.flit_bytes
+    rate = 2 * min(noc.flit_bytes * hz, outer.flit_bytes * 1e12 / float(params.tick_ps * params.outer_period))
+    gateways = 2 * outer.nodes
+    return [
+        Part(
+            "routers inside PUs",
+            params.cores,
+            ports * sram_mm2(port_bytes, two_ports=True),
+            2 * params.cores * hz * (link + router) * 1e-12,
+            f"buffers of {ports} input ports of {port_bytes / KB:g} KB (logic not synthesised); every link full",
+        ),
+        Part(
+            "gateways of PUs",
+            gateways,
+            gateways * sram_mm2(queues, two_ports=True),
+            gateways * rate * queue_pJ_per_byte() * 1e-12,
+            f"queues of {queues / KB:g} KB each (logic not synthesised); both ways full",
+        ),
+    ]
 
 
 def _compute(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> list[Part]:

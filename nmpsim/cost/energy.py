@@ -18,6 +18,8 @@ fifo                   bytes of all columns read or written, into the FIFO at a 
 noc_link, noc_router   flit-hops; a flit, copy or sum passes one router more than links, in each die that it passes; a
                        flit that is added to another has come into a router, too
 noc_adder              flits added to others in routers, number by number, and sums through the places behind adders
+pu_noc_link, _router   the same inside PUs, if they have networks inside
+pu_gateway             bytes that pass a gateway of a PU: into its queue and out of it
 stack_link             bytes of the width of links between stacks in the cycles that flits took
 port_arbiter           cycles of the die's cores, as if there were requests in each
 bank_sequencer         DRAM cycles, with and without a transfer
@@ -36,7 +38,7 @@ from collections.abc import Mapping
 from nmpsim.cost.area import die_area
 from nmpsim.cost.coefficients import value
 from nmpsim.cost.tables import Tables, tables
-from nmpsim.cost.units import UnitEnergies, unit_energies
+from nmpsim.cost.units import UnitEnergies, flit_energies, queue_pJ_per_byte, unit_energies
 from nmpsim.cost.work import Work, count_work
 from nmpsim.program.program import Program
 from nmpsim.spec.params import COMMANDS, MAC_TREE, MachineParams
@@ -76,7 +78,8 @@ def step_energy(
     units, work = unit_energies(params, table), count_work(program, params)
     arrived = counts.get("arrived_flits", counts["flits"])  # more than sent where routers copy
     merged = counts.get("merged_flits", 0)
-    routed = counts["flit_hops"] + arrived + counts.get("gateway_flits", 0) + merged
+    left = arrived + counts.get("gateway_flits", 0) + merged if params.outer is None else counts["outer_flits"]
+    routed = counts["flit_hops"] + left
     cycles = params.cores * seconds * 1e12 / float(params.tick_ps * params.core_period)
     active, clocked = units.sequencer
     picojoules: dict[str, float] = {
@@ -87,6 +90,7 @@ def step_energy(
         "noc_link": counts["flit_hops"] * units.link_flit,
         "noc_router": routed * units.router_flit,
         "noc_adder": merged * units.merged_flit + counts.get("router_sums", 0) * units.sum_flit,
+        **_inside(params, counts),
         "stack_link": 8 * counts.get("stack_link_used_bytes", 0) * params.link_pJ_per_bit,
         "port_arbiter": cycles * units.arbiter[0],
         "bank_sequencer": _banks(units, stalls),
@@ -96,6 +100,18 @@ def step_energy(
     mm2 = area.mm2 + (area.decoder_mm2 if work.decoded else 0.0)
     static = value("static_W_per_mm2") * mm2 * seconds
     return {name: pJ * PJ for name, pJ in picojoules.items() if pJ} | {"static": static}
+
+
+def _inside(params: MachineParams, counts: Mapping[str, int]) -> dict[str, float]:
+    """Return the energy of the networks inside PUs and of their gateways; pJ."""
+    if params.outer is None:
+        return {}
+    link, router = flit_energies(params.noc, params.hop_mm)
+    return {
+        "pu_noc_link": counts["pu_flit_hops"] * link,
+        "pu_noc_router": (counts["pu_flit_hops"] + counts["pu_ejected_flits"]) * router,
+        "pu_gateway": counts["gateway_bytes"] * queue_pJ_per_byte(),
+    }
 
 
 def _dram(params: MachineParams, counts: Mapping[str, int]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from nmpsim.cost.coefficients import value
 from nmpsim.cost.sram import KB, sram_pJ_per_byte
 from nmpsim.cost.tables import BlockCost, Tables
 from nmpsim.program.isa import B_NAMES
-from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams
+from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams, NocParams
 
 BITS = 64
 """Bits of the blocks ``links``, ``skew_register`` and ``operand_select``."""
@@ -45,7 +45,7 @@ class UnitEnergies:
     byte : dict of str to float
         A byte read or written, by memory: ``buffer``, ``operand_buffer``, ``output_buffer``, ``psum``, ``fifo``.
     link_flit, router_flit : float
-        A flit over a link, and through a router.
+        A flit over a link, and through a router, of the network between PUs.
     merged_flit, sum_flit : float
         Additions of a flit to another in a router; a sum through the places behind its adder.
     bank_idle, bank_busy : float
@@ -99,6 +99,24 @@ def shared_adders(core: CoreParams) -> float:
     return (spread - 1) / spread / TAPS
 
 
+def queue_pJ_per_byte() -> float:
+    """Return the energy of a byte that is written into a buffer of a router or gateway and read again; pJ."""
+    return 2 * sram_pJ_per_byte(value("router_port_buffer_KB") * KB, two_ports=True)
+
+
+def flit_energies(noc: NocParams, hop_mm: float) -> tuple[float, float]:
+    """Return the energy of a flit over a link, and through a router; pJ.
+
+    Parameters
+    ----------
+    noc : NocParams
+    hop_mm : float
+        Wire between two routers; mm.
+    """
+    bits, wire = 8 * noc.flit_bytes, value("wire_pJ_per_bit_mm")
+    return bits * hop_mm * wire, queue_pJ_per_byte() * noc.flit_bytes + bits * value("router_mm") * wire
+
+
 def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
     """Return what single actions of a chip take.
 
@@ -108,7 +126,7 @@ def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
     table : Tables
         Of synthesis.
     """
-    core, dram, noc = params.core, params.dram, params.noc
+    core, dram = params.core, params.dram
     lanes, bank = table.blocks["lane_group"].energy_pJ, table.blocks["bank_sequencer"].energy_pJ
     arbiter, sequencing = table.blocks["port_arbiter"].energy_pJ, table.blocks["sequencer"].energy_pJ
     fifo = dram.fifo_columns * dram.column_bytes
@@ -119,8 +137,8 @@ def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
         "psum": sram_pJ_per_byte(core.psum_bytes, two_ports=True),
         "fifo": sram_pJ_per_byte(fifo, two_ports=True),
     }
-    flit_bits = 8 * noc.flit_bytes
-    port = sram_pJ_per_byte(value("router_port_buffer_KB") * KB, two_ports=True)
+    hop_mm = params.hop_mm if params.outer is None else params.outer_hop_mm
+    link_flit, router_flit = flit_energies(params.between[0], hop_mm)
     if core.kind == MAC_TREE:
         engine, adder = engine_of(core, table).energy_pJ, table.blocks["fp32_adder_0"].energy_pJ
         mac = {"TREE": engine["random"] + shared_adders(core) * adder["random"]}
@@ -150,10 +168,10 @@ def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
         sequencer=(sequencing["work"], sequencing["idle"]),
         lane={name: lanes[name] for name in LANE_WORK},
         byte=byte,
-        link_flit=flit_bits * params.hop_mm * value("wire_pJ_per_bit_mm"),
-        router_flit=2 * port * noc.flit_bytes + flit_bits * value("router_mm") * value("wire_pJ_per_bit_mm"),
-        merged_flit=noc.flit_bytes / FP32_BYTES * table.fastest_enough("fp32_adder").energy_pJ["random"],
-        sum_flit=2 * port * noc.flit_bytes,
+        link_flit=link_flit,
+        router_flit=router_flit,
+        merged_flit=params.noc.flit_bytes / FP32_BYTES * table.fastest_enough("fp32_adder").energy_pJ["random"],
+        sum_flit=queue_pJ_per_byte() * params.noc.flit_bytes,
         bank_idle=bank["idle"],
         bank_busy=bank["stream"],
         instruction=value("instruction_pJ"),

@@ -22,9 +22,9 @@ from nmpsim.dram.native.idle import idle_channel
 from nmpsim.dram.native.record import logs_nearly_full
 from nmpsim.kernel import NEVER, inlined, kernel
 from nmpsim.link.network_port import flit_space_at
+from nmpsim.machine.levels import has_levels, links_full, outer_wake, visit_gateways, visit_outer
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING
 from nmpsim.noc.die.network import step_link, step_network
-from nmpsim.noc.die.record import link_log_nearly_full
 from nmpsim.program.isa import MOVE, SEND_0
 
 
@@ -160,7 +160,9 @@ def interval_margin(run_ahead, actors):
 
 
 @kernel
-def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, order, die, fabric, program, tables):
+def run_until(
+    limit, plain, core, dram, noc, link, stacks, periods, latency, order, die, fabric, pus, levels, program, tables
+):
     """Run the die until tick `limit`, the end of its program, or a deadlock (changes `die` and `fabric`).
 
     Parameters
@@ -181,6 +183,10 @@ def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, ord
     die : Die
     fabric : Fabric
         What only the network sees; not a part of `die`, as arrays passed on cost time to compile.
+    pus : ndarray of int64, shape (pu,)
+        Order in which the nodes of the network between PUs are visited, if PUs have networks inside.
+    levels : Levels
+        That network, and the gateways.
     program : array of INSTRUCTION
     tables : ndarray of int64
     """
@@ -188,7 +194,7 @@ def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, ord
     core_period, dram_period, noc_period = periods
     clock.full = 0
     while clock.status == RUNNING and clock.now < limit:
-        if logs_full(die.cores) or logs_nearly_full(die.channels, dram) or link_log_nearly_full(fabric):
+        if logs_full(die.cores) or logs_nearly_full(die.channels, dram) or links_full(fabric, levels):
             clock.full = 1
             break
         now = clock.now
@@ -220,6 +226,12 @@ def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, ord
                 if plain or fabric.link_wake[c] <= now:
                     clock.visits += 1
                     fabric.link_wake[c] = step_link(c, now, noc, link, noc_period, die.network, fabric)
+        if has_levels(levels):
+            if now % levels.period == 0 and (plain or outer_wake(levels) <= now):
+                clock.visits += 1
+                visit_outer(now, plain, pus, link, stacks, levels, fabric)
+            if now % link.period == 0:
+                clock.visits += visit_gateways(now, plain, order, noc, link, noc_period, levels, die.network, fabric)
         if now % core_period == 0:
             for c in order:
                 if plain or die.core_wake[c] <= now:
@@ -228,7 +240,10 @@ def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, ord
         if all_finished(die.cores.core):
             clock.status = DONE
             break
-        if all_idle(die.core_wake, fabric.link_wake, die.network.wake, die.channels, dram, dram_period):
+        beyond = outer_wake(levels)
+        if beyond >= NEVER and all_idle(
+            die.core_wake, fabric.link_wake, die.network.wake, die.channels, dram, dram_period
+        ):
             clock.status = DEADLOCK
             break
         later = now + 1
@@ -238,8 +253,11 @@ def run_until(limit, plain, core, dram, noc, link, stacks, periods, latency, ord
             ahead = min(ahead, next_edge(max(die.channel_wake[c], later), dram_period))
         ahead = min(ahead, next_edge(max(first_wake(die.network.wake), later), noc_period))
         ahead = min(ahead, next_edge(max(first_wake(fabric.link_wake), later), link.period))
+        ahead = min(ahead, next_edge(max(beyond, later), levels.period))
         if plain:
             ahead = min(min(next_edge(later, core_period), next_edge(later, dram_period)), next_edge(later, noc_period))
-            if stacks > 1:
+            if stacks > 1 or has_levels(levels):
                 ahead = min(ahead, next_edge(later, link.period))
+            if has_levels(levels):
+                ahead = min(ahead, next_edge(later, levels.period))
         clock.now = ahead

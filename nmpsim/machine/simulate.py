@@ -18,6 +18,20 @@ from nmpsim.errors import DeadlockError, InternalError, LimitReached
 from nmpsim.kernel import interrupts_held
 from nmpsim.machine.clock import interval_margin, run_until
 from nmpsim.machine.explain import explain_deadlock
+from nmpsim.machine.levels import build_levels, order_of_pus
+from nmpsim.machine.observe import (
+    check_messages,
+    flit_hops,
+    level_counts,
+    level_network,
+    level_stalls,
+    named,
+    network_of,
+    network_stalls,
+    open_outer,
+    settle_levels,
+    shifted,
+)
 from nmpsim.machine.state import DEADLOCK, DONE, RUNNING, Die, build
 from nmpsim.measure.recorder import Recorder
 from nmpsim.noc.die.check import check_conservation, check_drained, routers_of
@@ -27,8 +41,6 @@ from nmpsim.noc.die.network import settle_fabric
 from nmpsim.noc.die.state import LINK_REASONS, build_fabric
 from nmpsim.noc.die.sum_state import SUM_REASONS
 from nmpsim.noc.die.topology import CORE_PORTS
-from nmpsim.noc.router.check import causes
-from nmpsim.noc.router.state import CAUSES
 from nmpsim.program.isa import ARRAY, UNIT_NAMES, UNITS
 from nmpsim.program.program import Program
 from nmpsim.spec.params import MachineParams
@@ -78,8 +90,10 @@ class Simulation:
             params, program, log_capacity=log_capacity, intervals=rows, bank_intervals=banks
         )
         self.fabric = build_fabric(params.noc, params.link, params.stacks, intervals=links)
+        self.levels = build_levels(params, intervals=links)
         self._recorder = recorder
         self._order = np.arange(params.cores, dtype=np.int64) if order is None else order
+        self._order_of_pus = order_of_pus(self._order, params.cores_per_pu)
         self._periods = (params.core_period, params.dram_period, params.noc_period)
         self._routers = routers_of(params.noc, self.fabric)
         self.cpu_seconds = 0.0
@@ -100,6 +114,8 @@ class Simulation:
                 self._order,
                 self.die,
                 self.fabric,
+                self._order_of_pus,
+                self.levels,
                 self._instructions,
                 self.program.tables,
             )
@@ -126,6 +142,9 @@ class Simulation:
         if self.fabric.link_logged[0]:
             self._recorder.link(self.fabric.link_log[: self.fabric.link_logged[0]])
             self.fabric.link_logged[0] = 0
+        if self.levels.fabric.link_logged[0]:
+            self._recorder.link(shifted(self.levels.fabric, self.fabric))
+            self.levels.fabric.link_logged[0] = 0
 
     def run(
         self, progress: Progress | None = None, *, limit_cycles: int | None = None, slice_cycles: int = 20_000
@@ -166,6 +185,7 @@ class Simulation:
                 progress(int(clock.now) // self.params.core_period, int(self.die.cores.core["retired"].sum()), total)
             raise_faults(self.die.channels)
             raise_network_faults(self.die.network)
+            raise_network_faults(self.levels.net)
             spent = limit_cycles is not None and limit >= limit_cycles * self.params.core_period
             if spent and clock.status == RUNNING:
                 raise LimitReached(f"simulation stopped at the limit of {limit_cycles} core cycles; raise the limit")
@@ -191,8 +211,10 @@ class Simulation:
             settle_core(c, core, p.core_period, die.cores)
         link = (self.end // p.link.period + 1) * p.link.period
         if self._recorder is not None and len(self.fabric.link_log):
-            self._recorder.link(open_intervals(self.fabric, noc, link))
+            self._recorder.link(open_intervals(self.fabric, noc, link if p.stacks > 1 else 0))
+            self._recorder.link(open_outer(p, self.levels, self.fabric, self.end))
         settle_fabric(noc // p.noc_period, link, self.fabric)
+        settle_levels(p, self.levels, self.end, link)
         settle(dram, p.dram, p.dram_period, p.latency, die.channels)
         close_records(die.channels)
         self._drain()
@@ -211,28 +233,21 @@ class Simulation:
         """Unit kind -> reason -> cycles of the unit's own clock, all units of the kind together."""
         p, die = self.params, self.die
         stall = die.cores.stall
-        table = {"array": _named(stall[:, UNITS:].sum(axis=(0, 1)), REASONS, p.core_period)}
+        table = {"array": named(stall[:, UNITS:].sum(axis=(0, 1)), REASONS, p.core_period)}
         for u in range(UNITS):
             if u != ARRAY and u not in missing_units(p):
-                table[UNIT_NAMES[u]] = _named(stall[:, u].sum(axis=0), REASONS, p.core_period)
-        table["sequencer"] = _named(stall[:, ARRAY].sum(axis=0), REASONS, p.core_period)
-        table["bank"] = _named(die.channels.stall.sum(axis=(0, 1)), BANK_REASONS, 1)
-        links = len(self._routers.topology.channels)
-        cycles, sent = int(self._routers.state.totals[0].now), self._flit_hops()
-        table["link"] = {"transfer": sent, "no_flit": cycles * links - sent} if links else {}
-        table["router"] = {
-            name: count for name, count in zip(CAUSES, causes(self._routers).sum(axis=0).tolist(), strict=True) if count
-        }
+                table[UNIT_NAMES[u]] = named(stall[:, u].sum(axis=0), REASONS, p.core_period)
+        table["sequencer"] = named(stall[:, ARRAY].sum(axis=0), REASONS, p.core_period)
+        table["bank"] = named(die.channels.stall.sum(axis=(0, 1)), BANK_REASONS, 1)
+        if p.outer is None:
+            table |= network_stalls(self._routers)
+        else:
+            table |= level_stalls(p, self.levels, self._routers)
         if len(self.fabric.summing.account):
-            table["adder"] = _named(self.fabric.summing.stall.sum(axis=0), SUM_REASONS, 1)
+            table["adder"] = named(self.fabric.summing.stall.sum(axis=0), SUM_REASONS, 1)
         if p.stacks > 1:
-            table["stack_link"] = _named(self.fabric.link_stall.sum(axis=0), LINK_REASONS, p.link.period)
+            table["stack_link"] = named(self.fabric.link_stall.sum(axis=0), LINK_REASONS, p.link.period)
         return table
-
-    def _flit_hops(self) -> int:
-        """Flits times the links between routers that they crossed."""
-        p, flits = self._routers.params, self._routers.state.output_port.flits
-        return int(sum(flits[c.source * p.ports + c.out_port] for c in self._routers.topology.channels))
 
     def network(self) -> dict[str, list[dict[str, int]]]:
         """What every link and every router of the network did: flits, and cycles by cause.
@@ -242,23 +257,19 @@ class Simulation:
         dict of str to list
             ``links``: from, to, flits; ``routers``: cycles in which virtual channels held a flit, by cause;
             ``stack_links``: flits, bytes, cycles of their width used; ``adders``, if routers add, by router and port:
-            flits that became part of another, and cycles of the router's lanes by reason.
+            flits that became part of another, and cycles of the router's lanes by reason.  Where PUs have networks
+            inside, ``pu_links`` and ``pu_routers`` are those, and ``pu_gateways`` what each half of each gateway took
+            and sent.
         """
-        p, state, fabric = self._routers.params, self._routers.state, self.fabric
-        links: list[dict[str, int]] = [
-            {"from": c.source, "to": c.sink, "flits": int(state.output_port[c.source * p.ports + c.out_port].flits)}
-            for c in self._routers.topology.channels
-        ]
-        routers: list[dict[str, int]] = [
-            {"router": r, **dict(zip(CAUSES, row, strict=True))} for r, row in enumerate(causes(self._routers).tolist())
-        ]
+        if self.params.outer is not None:
+            return level_network(self.levels, self._routers) | {"stack_links": []}
         across: list[dict[str, int]] = [
             {"pu": c, **{name: int(link[name]) for name in ("flits", "bytes", "cycles")}}
-            for c, link in enumerate(fabric.link)
+            for c, link in enumerate(self.fabric.link)
         ]
-        found = {"links": links, "routers": routers, "stack_links": across}
-        if len(fabric.summing.adder):
-            found["adders"] = adders_of(fabric)
+        found = network_of(self._routers) | {"stack_links": across}
+        if len(self.fabric.summing.adder):
+            found["adders"] = adders_of(self.fabric)
         return found
 
     def counts(self) -> dict[str, int]:
@@ -287,7 +298,11 @@ class Simulation:
             "flits": int(cores.sender["flits"].sum()),
             "arrived_flits": int(cores.received["flits"].sum()),
             "messages": int(cores.sender["messages"].sum()),
-            "flit_hops": self._flit_hops(),
+            **(
+                {"flit_hops": flit_hops(self._routers)}
+                if self.params.outer is None
+                else level_counts(self.levels, self._routers)
+            ),
             "instructions": int(cores.core["retired"].sum()),
         }
         if self.params.core.separate:
@@ -310,7 +325,9 @@ class Simulation:
         if len(adder):
             result |= {"router_sums": int(adder["added"].sum()), "merged_flits": int(adder["merged"].sum())}
         due = result["flits"] + copied * (self.params.cores - 2) - result.get("merged_flits", 0)
-        if due != result["arrived_flits"]:
+        if self.params.outer is not None:
+            check_messages(result["messages"], int(cores.received["messages"].sum()))
+        elif due != result["arrived_flits"]:
             raise InternalError(f"{due} flits, copies and sums were to arrive, {result['arrived_flits']} did")
         return result
 
@@ -338,7 +355,3 @@ class Simulation:
             "unit_steps_per_second": float(clock.visits) / cpu,
             "visits": float(clock.visits),
         }
-
-
-def _named(row: NDArray[np.int64], names: tuple[str, ...], unit: int) -> dict[str, int]:
-    return {name: int(value) // unit for name, value in zip(names, row, strict=True) if value}

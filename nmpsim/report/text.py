@@ -108,6 +108,7 @@ def _bounds(run: Run) -> str:
         "vector": "elements / vector lanes",
         "dram": "bytes of each tier / its peak bandwidth, less one row cycle",
         "noc": "flit-hops / directed links",
+        "pu_noc": "flit-hops inside PUs / directed links there",
     }
     table = _table("bound", "cycles", "run / bound", "what it counts", left=("bound", "what it counts"))
     for name, cycles in run.bounds.items():

@@ -196,7 +196,9 @@ def with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, Gem
     slices = largest * 2 * (2 if model.experts else 1)
     if model.experts:
         rows = max((o.m for o in active), default=1)
-        slices += rows * model.hidden * 2 + 2 * graph.batch * widest(model.hidden, params.core.columns, params.cores) * 4
+        slices += (
+            rows * model.hidden * 2 + 2 * graph.batch * widest(model.hidden, params.core.columns, params.cores) * 4
+        )
     room = params.core.buffer_bytes - lasting - slices
     chosen = {}
     for index, plan in gemm.items():

@@ -163,6 +163,9 @@ def plan_step(
     graph = decode_step(loaded, batch, context, layers, chosen, first_layer, precision)
     number = _stacks(loaded, params, batch, context, graph, stacks)
     graphs: tuple[OperatorGraph, ...] = (graph,)
+    if number > 1 and params.cores_per_pu > 1:
+        fault = Fault("stacks", f"{number} stacks of PUs with {params.cores_per_pu} cores", "1 stack", _ONE_CORE)
+        raise WorkloadError("links between stacks start at PUs with one core", [fault])
     if number > 1:
         params = replace(params, stacks=number)
         shards = [make_shard(loaded, context, number, stack, placement) for stack in range(number)]
@@ -198,6 +201,9 @@ def plan_step(
     allowed = modes.checked(params.name, dataflows, params.core.group_sizes()) if modes is not None else None
     first_row = first_tier * params.dram.rows_per_tier
     return Plan(loaded, spec, params, graphs, tokens, first_row, options, allowed, checked(policy), seed)
+
+
+_ONE_CORE = "use one stack, or chip.cores_per_pu = 1"
 
 
 def _stacks(

@@ -23,6 +23,9 @@ LONGEST_PERIOD = 10**6
 
 DOMAINS = ("core_GHz", "dram_GHz", "noc_GHz", "link_GHz")
 
+PU_CLOCK = "noc.pu.clock_GHz"
+"""Clock of the networks inside PUs, where there are some."""
+
 
 class ClockDomains(NamedTuple):
     """The base tick and the period of each domain."""
@@ -32,6 +35,7 @@ class ClockDomains(NamedTuple):
     dram_period: int  # ticks
     noc_period: int  # ticks
     link_period: int  # ticks
+    pu_period: int = 0  # ticks; 0 = no networks inside PUs
 
 
 def _domains(frequencies: tuple[Fraction, ...]) -> ClockDomains:
@@ -59,31 +63,31 @@ def near_frequencies(frequencies: tuple[Number, ...]) -> tuple[str, ...]:
     return ()
 
 
-def clock_fault(where: str, core: Number, dram: Number, noc: Number, link: Number) -> Fault | None:
-    """Return what is wrong with the frequencies of the domains in GHz, or None."""
-    frequencies = tuple(exact(ghz) for ghz in (core, dram, noc, link))
+def clock_fault(where: str, *asked: Number) -> Fault | None:
+    """Return what is wrong with the GHz of core, DRAM, network, links and, if any, PU networks; None if nothing."""
+    frequencies = tuple(exact(ghz) for ghz in asked)
+    names = (*DOMAINS, PU_CLOCK)
     domains = _domains(frequencies)
     if _is_simple(domains):
         return None
-    asked = (core, dram, noc, link)
     near = near_frequencies(asked)
     changes = [
         f"{name} = {ghz} (ratio to dram_GHz {exact(ghz) / exact(near[1])})"
-        for name, ghz, old in zip(DOMAINS, near, frequencies, strict=False)
+        for name, ghz, old in zip(names, near, frequencies, strict=False)
         if exact(ghz) != old
     ]
     longest = max(domains[1:])
     return Fault(
         where,
-        ", ".join(f"{name} = {ghz}" for name, ghz in zip(DOMAINS, asked, strict=True))
+        ", ".join(f"{name} = {ghz}" for name, ghz in zip(names, asked, strict=False))
         + f", whose common tick is {float(domains.tick_ps):.3g} ps: a period has {longest} ticks",
         f"frequencies whose periods are at most {LONGEST_PERIOD} common ticks long",
         f"use the near ratio {', '.join(changes)}" if changes else "use frequencies closer to each other",
     )
 
 
-def clock_domains(core: Number, dram: Number, noc: Number, link: Number) -> ClockDomains:
-    """Return the exact clock domains of four frequencies in GHz.
+def clock_domains(*frequencies: Number) -> ClockDomains:
+    """Return the exact clock domains of core, DRAM, network, links and, if any, PU networks; frequencies in GHz.
 
     Raises
     ------
@@ -93,9 +97,9 @@ def clock_domains(core: Number, dram: Number, noc: Number, link: Number) -> Cloc
     Examples
     --------
     >>> clock_domains(0.8, 1.0, 1.0, 0.5)
-    ClockDomains(tick_ps=Fraction(250, 1), core_period=5, dram_period=4, noc_period=4, link_period=8)
+    ClockDomains(tick_ps=Fraction(250, 1), core_period=5, dram_period=4, noc_period=4, link_period=8, pu_period=0)
     """
-    fault = clock_fault("clock", core, dram, noc, link)
+    fault = clock_fault("clock", *frequencies)
     if fault:
         raise SpecError("clock frequencies have no usable common tick", [fault])
-    return _domains(tuple(exact(ghz) for ghz in (core, dram, noc, link)))
+    return _domains(tuple(exact(ghz) for ghz in frequencies))

@@ -75,19 +75,24 @@ def _number(value: object) -> str:
 
 def _derived(machine: MachineParams) -> list[str]:
     """Return the lines of figures that follow from the values."""
-    dram, core, noc = machine.dram, machine.core, machine.noc
+    dram, core = machine.dram, machine.core
     capacity = machine.cores * dram.banks * dram.rows * dram.columns * dram.column_bytes
     periods = f"core {machine.core_period}, DRAM {machine.dram_period}, network {machine.noc_period}"
-    periods += f", links between stacks {machine.link.period} ticks"
+    periods += (
+        f", links between stacks {machine.link.period} ticks" if machine.outer is None else _level_periods(machine)
+    )
     compute = f"{machine.cores} x {core.macs_per_cycle}"
-    noc_ns = float(machine.noc_period * machine.tick_ps) / 1000
+    noc, period = machine.between
+    noc_ns = float(period * machine.tick_ps) / 1000
     link_ns = float(machine.link.period * machine.tick_ps) / 1000
     lines = [
         f"base tick {float(machine.tick_ps):g} ps; periods: {periods}",
         f"capacity {capacity / 1e9:.2f} GB",
         f"peak compute {peak_macs(machine) / 1e12:.2f} TMAC/s ({compute} multiply-accumulates per core cycle)",
         f"network link {noc.flit_bytes / noc_ns:.1f} GB/s per direction",
-        f"link of a PU to other stacks {machine.link.bytes / link_ns:.1f} GB/s each way",
+        f"link of a PU to other stacks {machine.link.bytes / link_ns:.1f} GB/s each way"
+        if machine.cores_per_pu == 1
+        else _inside(machine),
         f"refresh takes {100 * dram.refresh * machine.latency[0, REF, ACT] / dram.nREFI:.2f} % of a bank's time"
         if dram.refresh
         else "refresh is off",
@@ -97,3 +102,14 @@ def _derived(machine: MachineParams) -> list[str]:
         exact, clocked = (peak_bandwidth(machine, tier, rounded=r) for r in (False, True))
         lines.append(f"{tier:4}  {row_ns:12.2f}  {exact:9.2f}  {stream_cycles(machine, tier):11}  {clocked:10.2f}")
     return lines
+
+
+def _level_periods(machine: MachineParams) -> str:
+    """Return the periods of a machine whose PUs have networks inside, but those that all have."""
+    return f" inside PUs, {machine.outer_period} between them, gateways {machine.link.period} ticks"
+
+
+def _inside(machine: MachineParams) -> str:
+    """Return what follows of the network inside a PU."""
+    rate = machine.noc.flit_bytes * 1000 / float(machine.noc_period * machine.tick_ps)
+    return f"network link inside a PU of {machine.cores_per_pu} cores {rate:.1f} GB/s per direction"

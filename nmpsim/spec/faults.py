@@ -9,7 +9,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from nmpsim.errors import Fault
-from nmpsim.spec.schema import ChipSpec, Section, Sourced
+from nmpsim.spec.fields import Section, Sourced
+from nmpsim.spec.schema import ChipSpec
 
 ORIGIN_FORMS = '{ value = ..., source = "..." } or { value = ..., assumed = true, why = "..." }'
 

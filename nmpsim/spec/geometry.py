@@ -12,7 +12,8 @@ from fractions import Fraction
 from typing import Any
 
 from nmpsim.errors import Fault
-from nmpsim.spec.clock import DOMAINS, clock_fault
+from nmpsim.spec.clock import DOMAINS, PU_CLOCK, clock_fault
+from nmpsim.spec.levels import has_levels, level_faults
 from nmpsim.spec.network import network_faults
 from nmpsim.units import cycles_down, cycles_up, exact
 
@@ -79,7 +80,8 @@ def _multiple(read: Reader, whole: str, part: str, todo: str) -> Iterator[Fault]
 
 def _clock(read: Reader) -> Iterator[Fault]:
     frequencies = read(*(f"clock.{name}" for name in DOMAINS))
-    if frequencies and (fault := clock_fault("clock", *frequencies)):
+    inside = read(PU_CLOCK) if has_levels(read) else ()
+    if frequencies and inside is not None and (fault := clock_fault("clock", *frequencies, *inside)):
         yield fault
 
 
@@ -327,4 +329,5 @@ _RULES = (
     _buffer,
     _array_buffer,
     network_faults,
+    level_faults,
 )

@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from nmpsim.errors import Fault, SpecError
-from nmpsim.spec.faults import nearest, schema_faults, section_at, unknown_key_advice
+from nmpsim.spec.faults import nearest, schema_faults, section_at, section_class, unknown_key_advice
+from nmpsim.spec.fields import Section, Sourced
 from nmpsim.spec.geometry import geometry_faults
-from nmpsim.spec.schema import ChipSpec, Sourced
+from nmpsim.spec.schema import ChipSpec
 from nmpsim.spec.standard.preset import merge_preset, with_preset_hash
 
 CHIP_FOLDER = Path(__file__).parent / "chips"
@@ -170,8 +171,16 @@ def _override(tree: dict[str, Any], path: str, value: Any) -> Fault | None:
     old = node.get(key)
     if value is None:
         node.pop(key, None)
-    elif isinstance(old, dict) and "value" in old and not isinstance(value, dict):
+    elif _is_number(section, key, old) and not isinstance(value, dict):
         node[key] = {"value": value, "assumed": True, "why": "set by an override"}
     else:
         node[key] = copy.deepcopy(value)
     return None
+
+
+def _is_number(section: type[Section], key: str, old: Any) -> bool:
+    """Return whether a key holds a number: it does, or it is not there and would."""
+    held = section_class(section.model_fields[key].annotation)
+    return (isinstance(old, dict) and "value" in old) or (
+        old is None and held is not None and issubclass(held, Sourced)
+    )

@@ -63,9 +63,9 @@ ALLOCATORS = ("islip", "separable_input_first", "separable_output_first")
 
 
 class NocParams(NamedTuple):
-    """The inter-PU network: routers with virtual channels and credits."""
+    """A network: routers with virtual channels and credits."""
 
-    nodes: int  # PUs that it joins
+    nodes: int  # that it joins: cores, or gateways of PUs
     kind: int  # RING, MESH, TORUS or CROSSBAR
     radix: int  # nodes along a dimension
     dims: int  # dimensions
@@ -89,6 +89,8 @@ class NocParams(NamedTuple):
     multicast_flits: int = 1  # of a packet of a multicast, <= buffer_flits
     sum_lanes: int = 0  # virtual channels of sums of each port of a core; 0 = routers do not add
     nADD: int = 1  # addition of two flits in a router; NoC cycles, >= 1
+    groups: int = 1  # separate networks alike, of nodes / groups nodes each; above 1 with gateways to another network
+    behind: int = 1  # cores behind each node; above 1 its nodes are gateways of such networks
 
 
 class LinkParams(NamedTuple):
@@ -98,10 +100,25 @@ class LinkParams(NamedTuple):
     bytes: int = 1  # width; bytes per cycle
     latency: int = 1  # sent to arrived; cycles, >= 1
     buffer_flits: int = 1  # each queue of a gateway; flits
+    sync: int = 0  # network to gateway; its cycles, 0 = nSYNC of the network
 
 
 NO_LINK = LinkParams()
 """Of a die without other stacks."""
+
+
+class GateParams(NamedTuple):
+    """Gateways between the networks inside PUs and that between them; their clock and queues are a LinkParams."""
+
+    cores: int = 1  # of a PU; 1 = one network joins all cores, there are no gateways
+    inner_bytes: int = 1  # flit of the network inside a PU
+    outer_bytes: int = 1  # flit of the network between PUs
+    inner_sync: int = 1  # gateway to the network inside its PU; cycles of that, >= 1
+    outer_sync: int = 1  # gateway to the network between PUs; cycles of that, >= 1
+
+
+NO_GATE = GateParams()
+"""Of a die of PUs with one core each."""
 
 
 class CoreParams(NamedTuple):
@@ -154,8 +171,8 @@ class MachineParams:
     ----------
     name : str
         Name of the chip.
-    pus : int
-        Processing units: one core, one channel, one router each.
+    cores : int
+        Cores, each with a program, a channel and a terminal pair; as many as PUs unless a PU has several.
     tick_ps : Fraction
         The base tick: greatest common divisor of the three periods, in picoseconds, exact.
     core_period, dram_period, noc_period : int
@@ -180,10 +197,20 @@ class MachineParams:
         Energy of a link between stacks; pJ per bit of its width and cycle used.
     stacks : int
         Stacks that work together, in a ring; one of them is simulated.
+    cores_per_pu : int
+        Cores of a PU. Above 1, `noc` is the network inside PUs, with `noc_period` and `hop_mm`.
+    outer : NocParams, optional
+        The network between PUs, if `noc` is not.
+    outer_period : int
+        Its period; ticks.
+    outer_hop_mm : float
+        Wire between two of its routers; mm.
+    gate : GateParams
+        Gateways between the two; their clock and queues are those of `link`.
     """
 
     name: str
-    pus: int
+    cores: int
     tick_ps: Fraction
     core_period: int
     dram_period: int
@@ -200,3 +227,18 @@ class MachineParams:
     hop_mm: float = 0.0
     link_pJ_per_bit: float = 0.0
     stacks: int = 1
+    cores_per_pu: int = 1
+    outer: NocParams | None = None
+    outer_period: int = 1
+    outer_hop_mm: float = 0.0
+    gate: GateParams = NO_GATE
+
+    @property
+    def pus(self) -> int:
+        """Processing units."""
+        return self.cores // self.cores_per_pu
+
+    @property
+    def between(self) -> tuple[NocParams, int]:
+        """The network between PUs, whether or not they have others inside, and its period in ticks."""
+        return (self.noc, self.noc_period) if self.outer is None else (self.outer, self.outer_period)

@@ -16,6 +16,7 @@ published row cycle; with a coarse clock nRAS + nRP can be one cycle more, which
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 
 from nmpsim.spec.clock import DOMAINS, clock_domains
 from nmpsim.spec.geometry import ELEMENT_BYTES, hot_interval
+from nmpsim.spec.levels import inner_network, joined_levels
 from nmpsim.spec.network import network_shape
 from nmpsim.spec.params import (
     ACT,
@@ -105,7 +107,9 @@ def resolve(spec: ChipSpec) -> MachineParams:
         If the clocks have no usable common tick (a checked chip always has one).
     """
     clock, timing = spec.clock, spec.dram.timing
-    domains = clock_domains(*(getattr(clock, name).value for name in DOMAINS))
+    inside = spec.noc.pu if spec.chip.cores_per_pu.value > 1 else None
+    own_clock = (inside.clock_GHz.value,) if inside is not None else ()
+    domains = clock_domains(*(getattr(clock, name).value for name in DOMAINS), *own_clock)
     rounder = _Rounder(clock.dram_GHz.value)
     n = {name: rounder.up(name, getattr(timing, f"{name}_ns").value) for name in _SEPARATIONS}
     n |= {name: rounder.up(name, getattr(spec.dram.budget, f"{name}_ns").value) for name in _BUDGET}
@@ -123,9 +127,9 @@ def resolve(spec: ChipSpec) -> MachineParams:
             rounder.sentences.append(
                 rounding_sentence(f"row cycle tier {tier} (nRAS + nRP)", rc, opened, clock.dram_GHz.value)
             )
-    return MachineParams(
+    machine = MachineParams(
         name=spec.chip.name,
-        cores=spec.chip.pus.value,
+        cores=spec.chip.pus.value * spec.chip.cores_per_pu.value,
         tick_ps=domains.tick_ps,
         core_period=domains.core_period,
         dram_period=domains.dram_period,
@@ -141,6 +145,24 @@ def resolve(spec: ChipSpec) -> MachineParams:
         link=_link(spec, domains.link_period),
         hop_mm=spec.noc.hop_mm.value,
         link_pJ_per_bit=spec.noc.die_to_die.pJ_per_bit.value,
+        cores_per_pu=spec.chip.cores_per_pu.value,
+    )
+    if inside is None:
+        return machine
+    inner = inner_network(spec)
+    outer, gate, gateways = joined_levels(
+        inner, machine.noc, (domains.pu_period, domains.noc_period), inside.gateway_flits.value
+    )
+    return replace(
+        machine,
+        noc_period=domains.pu_period,
+        noc=inner,
+        hop_mm=inside.hop_mm.value,
+        link=gateways,
+        outer=outer if gate.cores > 1 else None,
+        outer_period=domains.noc_period,
+        outer_hop_mm=spec.noc.hop_mm.value,
+        gate=gate,
     )
 
 

@@ -25,8 +25,11 @@ FORMATS = {
 }
 """Formats, and the name of the file if none is given."""
 
-CLOCKS = {"core": "core", "watch": "core", "bank": "dram", "port": "dram", "link": "noc", "stack_link": "stack_link"}
-"""Clock of each family of units; that of links between stacks by their kind."""
+CLOCKS = {"core": "core", "watch": "core", "bank": "dram", "port": "dram", "link": "noc"}
+"""Clock of each family of units, but those of `LINK_CLOCKS`."""
+
+LINK_CLOCKS = {"stack_link": "stack_link", "pu_link": "pu_noc"}
+"""Clock of links by their kind."""
 
 
 def write_arrays(
@@ -35,7 +38,7 @@ def write_arrays(
     """Write what every unit did in every cycle as NumPy arrays in one ``.npz`` file.
 
     For unit 7 they are ``reason_7`` (number of a reason), ``operator_7`` (-1 = none) and ``value_7``, an entry for
-    each cycle of its own clock; ``tick_core``, ``tick_dram``, ``tick_noc`` and
+    each cycle of its own clock; ``tick_core``, ``tick_dram``, ``tick_noc``, ``tick_pu_noc`` and
     ``tick_stack_link`` hold the ticks of the cycles; ``meta`` is a JSON text
     with the units, the names of reasons and operators, and the length of a tick.
 
@@ -63,7 +66,7 @@ def write_arrays(
     count = 0
     for unit in units:
         seen = expand(trace, unit, start, end)
-        clock = CLOCKS[unit.kind if unit.kind == "stack_link" else unit.family]
+        clock = LINK_CLOCKS.get(unit.kind, CLOCKS[unit.family])
         arrays[f"tick_{clock}"] = seen["tick"]
         arrays[f"reason_{unit.number}"] = seen["reason"].astype(np.uint8)
         if unit.family == "core":

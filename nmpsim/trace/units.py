@@ -3,7 +3,8 @@
 A unit is one row: ``pu 3 bank 5``.  Its number is its place in the table.  The reasons of cores, of what is only
 watched (receivers, ports) and of banks have names of their own, so a reason is a number too: families lie one behind
 the other.  Units of PU after PU come first, then the links: between routers, then between stacks, each with the PU
-that sends on it.
+that sends on it.  Where PUs have several cores, PU stands for core here; links inside PUs come before those between
+them, which belong to the first core of the PU that sends.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ LETTERS: dict[str, str] = {
 
 KINDS = (
     "sequencer", "array", "vector", "move", "send", "copy", "receive", "buffer", "bank", "port", "link",
-    "stack_link", "command", "instruction",
+    "pu_link", "stack_link", "command", "instruction",
 )  # fmt: skip
 """Kinds of units and events that a recording can be restricted to."""
 
@@ -147,7 +148,14 @@ def _links(params: MachineParams) -> list[tuple[int, int, str, str, str, int, st
     gateways = params.stacks > 1
     channels = die_links(params.noc)
     period, across = params.noc_period, params.link.period
-    found = [(c.source, i, "link", f"link to {c.sink}", "link", period, "", 1) for i, c in enumerate(channels)]
+    kind = "link" if params.outer is None else "pu_link"
+    found = [(c.source, i, kind, f"link to {c.sink}", "link", period, "", 1) for i, c in enumerate(channels)]
+    if params.outer is not None:
+        first, cores, period = len(channels), params.cores_per_pu, params.outer_period
+        return found + [
+            (c.source * cores, first + i, "link", f"link to PU {c.sink}", "link", period, "", 1)
+            for i, c in enumerate(die_links(params.outer))
+        ]
     pus = range(params.cores if gateways else 0)
     return found + [(pu, len(channels) + pu, "stack_link", "link to other stacks", "link", across, "", 1) for pu in pus]
 

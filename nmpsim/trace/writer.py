@@ -259,7 +259,8 @@ class TraceWriter:
             "periods": {
                 "core": p.core_period,
                 "dram": p.dram_period,
-                "noc": p.noc_period,
+                "noc": p.between[1],
+                "pu_noc": p.noc_period,
                 "stack_link": p.link.period,
             },
             "nBL": p.dram.nBL,

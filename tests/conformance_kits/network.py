@@ -156,7 +156,7 @@ class Driver:
             "sequence": i,
             "last": int(i == flits - 1),
             "signal": 1000 + message,
-            "address": 100_000 * message + 7 * i,
+            "address": 100_000 * message + 131 * i,  # never one behind the other: gateways must not put them together
             "bytes": 1 + (3 * i + message) % 128,
         }
 

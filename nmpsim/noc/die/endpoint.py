@@ -23,6 +23,7 @@ from nmpsim.link.network_port import (
     take_flit,
     write_flit,
 )
+from nmpsim.noc.die.gate_node import gate_node, leaves_group
 from nmpsim.noc.die.state import BAD_DESTINATION, BROKEN_PACKET, LOST_WAY, NO_FAULT
 from nmpsim.noc.die.topology import CORE_PORTS, GATEWAY
 from nmpsim.noc.router.events import enter_router, send_flit, take_credit
@@ -49,13 +50,14 @@ def fault_of(c, d, flit, expected, noc, stacks):
         if d >= CORE_PORTS or flit.port != d or flit.stack != 0 or noc.multicast_lanes == 0 or noc.nodes == 1:
             return BAD_DESTINATION
         return NO_FAULT
-    if flit.destination < 0 or flit.destination >= noc.nodes or flit.port < 0 or flit.port >= CORE_PORTS:
+    if flit.destination < 0 or flit.destination >= noc.nodes * noc.behind or flit.port < 0 or flit.port >= CORE_PORTS:
         return BAD_DESTINATION
     if flit.kind == TO_SUM:
         if d >= CORE_PORTS or flit.port != d or flit.stack != 0 or noc.sum_lanes == 0 or noc.nodes == 1:
             return BAD_DESTINATION
         return NO_FAULT
-    if d < CORE_PORTS and (flit.stack < 0 or flit.stack >= stacks or (flit.stack == 0 and flit.destination == c)):
+    own = flit.stack == 0 and flit.destination // noc.behind == c
+    if d < CORE_PORTS and (flit.stack < 0 or flit.stack >= stacks or own):
         return BAD_DESTINATION
     return NO_FAULT
 
@@ -75,9 +77,11 @@ def send_from(c, d, queue, flits, now, noc, stacks, period, ports, fabric):
         refuse(c, fault, now, ports)
         return NEVER
     if terminal.expected == 0:
-        terminal.goal = flit.port * noc.nodes + flit.destination
+        terminal.goal = flit.port * noc.nodes + flit.destination // noc.behind
         if d < CORE_PORTS and flit.stack != 0:
             terminal.goal = GATEWAY * noc.nodes + c
+        elif d < CORE_PORTS and noc.groups > 1 and leaves_group(c, flit.destination, noc):
+            terminal.goal = GATEWAY * noc.nodes + gate_node(c // (noc.nodes // noc.groups), d, noc.nodes // noc.groups)
         terminal.channel = flit.destination % params.unicast_vcs
         if flit.kind == TO_ALL:
             terminal.goal = t
@@ -179,7 +183,8 @@ def eject(t, v, word, now, noc, link, stacks, core_period, ports, fabric):
         ports.node[c].eject_at = min(ports.node[c].eject_at, ready)
     else:
         queue, flits = fabric.up[c], fabric.up_flit[c]
-        ready = (now // link.period + noc.nSYNC) * link.period
+        sync = link.sync if link.sync > 0 else noc.nSYNC
+        ready = (now // link.period + sync) * link.period
         fabric.link_wake[c] = min(fabric.link_wake[c], ready)
     flit = blank_flit(queue, flits)
     copy_flit(flit, fabric.carried[row])

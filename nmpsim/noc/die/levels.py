@@ -1,10 +1,14 @@
-"""What waits for what across the levels: cores, the network of the die, gateways, links between stacks.
+"""What waits for what across the levels: cores, networks inside PUs, that of the die, gateways, links between stacks.
 
     core --> gateway --> link channel k --> ... --> link channel 0 --> network of the die --> core
 
 A message to another stack goes to the gateway of its own node first, which it reaches without any link of the die, and
 uses the network of the die where it arrives.  The other way about, messages that have come in would wait behind those
 that want out.
+
+    core --> inside its PU, outward --> gateway --> network between PUs --> gateway --> inside a PU, inward --> core
+
+Outward and inward are virtual channels of the same links, so that the chain does not close.
 """
 
 from __future__ import annotations
@@ -12,8 +16,17 @@ from __future__ import annotations
 from nmpsim.errors import Fault, SpecError
 from nmpsim.noc.topology.dependence import find_cycle
 
-CORE, NETWORK, GATE, CHANNEL = range(4)
-NAMES = ("injection of a core", "network of the die", "gateway", "link channel")
+CORE, NETWORK, GATE, CHANNEL, OUTWARD, INWARD, GATE_OUT, GATE_IN = range(8)
+NAMES = (
+    "injection of a core",
+    "network of the die",
+    "gateway",
+    "link channel",
+    "channel inside a PU, outward",
+    "channel inside a PU, inward",
+    "gateway out of a PU",
+    "gateway into a PU",
+)
 
 Level = tuple[int, int]
 """Kind of resource and, for a channel of a link, its number."""
@@ -38,13 +51,32 @@ def level_waits(hops: int, *, across_the_die: bool = False) -> dict[Level, set[L
     return waits
 
 
+def pu_waits(*, shared: bool) -> dict[Level, set[Level]]:
+    """Return what a message that holds a resource may wait for, where PUs have networks inside.
+
+    Parameters
+    ----------
+    shared : bool
+        Whether messages out of a PU and others can take the same virtual channel of a link, see
+        `groups.shares_channels`.
+    """
+    inward = OUTWARD if shared else INWARD
+    waits: dict[Level, set[Level]] = {(OUTWARD, 0): set(), (inward, 0): set()}
+    waits[OUTWARD, 0] |= {(GATE_OUT, 0)}
+    waits[CORE, 0] = {(OUTWARD, 0), (inward, 0)}
+    waits[GATE_OUT, 0] = {(NETWORK, 0)}
+    waits[NETWORK, 0] = {(GATE_IN, 0)}
+    waits[GATE_IN, 0] = {(inward, 0)}
+    return waits
+
+
 def check_levels(waits: dict[Level, set[Level]]) -> None:
     """Refuse levels in which messages can wait for each other in a circle.
 
     Parameters
     ----------
     waits : dict of tuple to set of tuple
-        From `level_waits`.
+        From `level_waits` or `pu_waits`.
 
     Raises
     ------
@@ -57,4 +89,4 @@ def check_levels(waits: dict[Level, set[Level]]) -> None:
         fault = Fault(
             "levels", " -> ".join(names), "levels that wait for each other in one direction", "route otherwise"
         )
-        raise SpecError("messages between stacks could wait for each other for ever", [fault])
+        raise SpecError("messages between levels could wait for each other for ever", [fault])

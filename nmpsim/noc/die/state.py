@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from nmpsim.kernel import NEVER, Record
 from nmpsim.link.network_port import FLIT, PORT
-from nmpsim.noc.die.levels import check_levels, level_waits
+from nmpsim.noc.die.gate_node import gate_node
+from nmpsim.noc.die.groups import shares_channels
+from nmpsim.noc.die.levels import check_levels, level_waits, pu_waits
 from nmpsim.noc.die.sum_state import Summing, make_summing
 from nmpsim.noc.die.topology import (
     CORE_PORTS,
@@ -209,7 +211,7 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int, *, intervals: in
     SpecError
         If packets could deadlock, or a router has too many ports.
     """
-    gateways = stacks > 1
+    gateways = stacks > 1 or noc.groups > 1
     routers = build_routers(noc, gateways=gateways)
     params, state = routers.params, routers.state
     # every flit inside has a place behind an output or is on the wire to a terminal
@@ -220,7 +222,9 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int, *, intervals: in
         state = state._replace(operation=OPERATION.zeros(rows))
     state.totals.free_rows = rows
     hops = max(1, stacks // 2)
-    check_levels(level_waits(hops if gateways else 0))
+    check_levels(level_waits(hops if stacks > 1 else 0))
+    if noc.groups > 1:
+        check_levels(pu_waits(shared=shares_channels(routers.topology, noc.vcs, GATEWAY * noc.nodes)))
     places = link.buffer_flits if gateways else 1
     gates = noc.nodes if gateways else 0
     terminals = ports_of(gateways=gateways) * noc.nodes
@@ -248,6 +252,10 @@ def build_fabric(noc: NocParams, link: LinkParams, stacks: int, *, intervals: in
     if noc.multicast_lanes:
         for t in range(CORE_PORTS * noc.nodes):
             fabric.terminal[t].multicast_channel = params.unicast_vcs + lane_of(t, noc.multicast_lanes)
+    if noc.groups > 1:  # two nodes of each group have a gateway
+        cores = noc.nodes // noc.groups
+        used = [gate_node(p, d, cores) for p in range(noc.groups) for d in range(CORE_PORTS)]
+        fabric.link_wake[np.setdiff1d(np.arange(noc.nodes), used)] = NEVER
     fabric.link.reason = NO_FLIT
     fabric.holder.owner = FREE
     _share_ejection(noc, fabric)

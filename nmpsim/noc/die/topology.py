@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nmpsim.noc.die.groups import copies, own_share
 from nmpsim.noc.router.trees import TreeSet, tree_of
 from nmpsim.noc.topology import Channel, Option, RouteTable, Terminal, Topology
 from nmpsim.spec.params import CROSSBAR, MESH, NocParams
@@ -36,13 +37,19 @@ def die_topology(noc: NocParams, *, gateways: bool) -> Topology:
     gateways : bool
         Whether every node has a gateway.
     """
-    return _crossbar(noc, gateways=gateways) if noc.kind == CROSSBAR else _grid(noc, gateways=gateways)
+    one = noc._replace(nodes=noc.nodes // noc.groups)
+    part = _crossbar(one, gateways=gateways) if noc.kind == CROSSBAR else _grid(one, gateways=gateways)
+    return copies(part, noc.groups) if noc.groups > 1 else part
 
 
 def has_few_places(noc: NocParams) -> bool:
-    """Return whether an ejection queue has fewer places than there are channels to it, of messages or multicasts."""
+    """Return whether messages come out one after another, by one channel.
+
+    So where an ejection queue has fewer places than there are channels to it, of messages or multicasts, and at
+    gateways to the networks inside PUs.
+    """
     plain, copied, _ = ejection_shares(noc)
-    return plain < noc.vcs or copied < noc.multicast_lanes
+    return plain < noc.vcs or copied < noc.multicast_lanes or noc.behind > 1
 
 
 def ejection_shares(noc: NocParams) -> tuple[int, int, int]:
@@ -93,7 +100,7 @@ def die_links(noc: NocParams) -> tuple[Channel, ...]:
     if noc.kind == CROSSBAR or k == 1:
         return ()
     found = []
-    for r in range(noc.nodes):
+    for r in range(noc.nodes):  # of all groups: as many as fill the dimensions, one after another
         for d in range(n):
             digit = r // k**d % k
             for out_port, step in ((2 * d, 1), (2 * d + 1, -1)):
@@ -174,7 +181,8 @@ def _next(noc: NocParams, r: int, terminal: int, came_by: int, held: int) -> Opt
         if here == there:
             continue
         if noc.kind == MESH:
-            return Option(2 * d if here < there else 2 * d + 1, destination % noc.vcs, noc.vcs)
+            out = 2 * d if here < there else 2 * d + 1
+            return Option(out, own_share(noc, destination, 0, noc.vcs, up=port == GATEWAY), noc.vcs)
         if came_by // 2 == d:
             out, entered = came_by ^ 1, held
         else:
@@ -183,5 +191,5 @@ def _next(noc: NocParams, r: int, terminal: int, came_by: int, held: int) -> Opt
             out, entered = (2 * d, int(here > there)) if goes_up else (2 * d + 1, int(here < there))
         low = entered * (noc.vcs // 2)
         share = noc.vcs - noc.vcs // 2 if entered else noc.vcs // 2
-        return Option(out, low + destination % max(share, 1), noc.vcs, entered)
+        return Option(out, own_share(noc, destination, low, max(share, 1), up=port == GATEWAY), noc.vcs, entered)
     return _out(noc, port, 2 * n + port)

@@ -61,6 +61,8 @@ def _successors(topology: Topology, vcs: int) -> dict[tuple[int, int], set[tuple
         while waiting:
             router, in_port, held_class, held = waiting.pop()
             choice = topology.route[router, topology.group[router, in_port], destination, held_class]
+            if choice < 0:  # no packet can be here
+                continue
             for option, mask in masks[choice]:
                 link = link_at.get((router, option.out_port))
                 if link is None:  # to a node, which takes everything

@@ -23,11 +23,12 @@ from pydantic import Field, ValidationError
 from nmpsim.errors import Fault, SpecError
 from nmpsim.spec.clock import DOMAINS
 from nmpsim.spec.faults import nearest
+from nmpsim.spec.fields import Count, Ghz, Section, Sourced
 from nmpsim.spec.geometry import geometry_faults
 from nmpsim.spec.params import MachineParams
 from nmpsim.spec.protocol import Protocol
 from nmpsim.spec.resolve import resolve
-from nmpsim.spec.schema import ChipSpec, Count, Dram, Ghz, Port, Section, Sourced
+from nmpsim.spec.schema import ChipSpec, Dram, Port
 from nmpsim.spec.standard.native import machine_protocol
 from nmpsim.spec.standard.read import schema_refusals
 

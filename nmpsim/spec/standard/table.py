@@ -19,8 +19,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from nmpsim.spec.fields import Ns, Picojoules, Section, Sourced
 from nmpsim.spec.protocol import Bus, Effect
-from nmpsim.spec.schema import Ns, Picojoules, Section, Sourced
 from nmpsim.spec.standard.expression import ExpressionError, parse
 
 MOST_CK = 2**31

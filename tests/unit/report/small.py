@@ -41,11 +41,15 @@ def config_text(config=LLAMA, **changes):
 
 
 def chip_text(edits=None, base="snake"):
-    """Text of a shipped chip with 4 PUs; each regular expression of `edits` is replaced, exactly once."""
+    """Text of a shipped chip with 4 PUs; each regular expression of `edits` is replaced where it matches first.
+
+    Keys of [noc] are keys of [noc.pu] too, which comes after it; no other section repeats them.
+    """
     text = shipped.chip_text(base)
     for pattern, replacement in {r"^pus = \{ value = 16": "pus = { value = 4", **(edits or {})}.items():
-        text, count = re.subn(pattern, lambda _, new=replacement: new, text, flags=re.MULTILINE)
-        assert count == 1, f"{pattern} matches {count} times"
+        found = len(re.findall(pattern, text, flags=re.MULTILINE))
+        assert found == 1 or (found == 2 and "[noc.pu]" in text), f"{pattern} matches {found} times"
+        text = re.sub(pattern, lambda _, new=replacement: new, text, count=1, flags=re.MULTILINE)
     return text
 
 

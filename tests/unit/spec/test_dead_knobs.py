@@ -29,6 +29,12 @@ TOGETHER: dict[str, dict[str, Any]] = {
 """What geometry forces to change with a number."""
 
 HOT = {"dram.temperature.celsius": 90.0}
+LEVELS = {"chip.cores_per_pu": 4}
+INSIDE = (
+    *("clock_GHz", "flit_bytes", "vcs", "buffer_flits", "routing_cycles", "vc_alloc_cycles", "switch_alloc_cycles"),
+    *("switch_cycles", "link_cycles", "port_cycles", "credit_cycles", "sync_cycles", "inject_flits", "eject_flits"),
+    *("gateway_flits", "hop_mm"),
+)
 BASE: dict[str, dict[str, Any]] = {
     "dram.temperature.hot_celsius": HOT,
     "dram.temperature.hot_divisor": HOT,
@@ -38,6 +44,8 @@ BASE: dict[str, dict[str, Any]] = {
     "noc.vc_alloc_cycles": {"noc.switch_alloc_cycles": 2},
     "noc.multicast_vcs": {"noc.collectives": "multicast"},
     "noc.sum_vcs": {"noc.collectives": "network"},
+    **{f"noc.pu.{name}": LEVELS for name in INSIDE},
+    "noc.pu.vc_alloc_cycles": LEVELS | {"noc.pu.switch_alloc_cycles": 2},
     **{
         f"core.array_buffer.{name}": {"core.arrangement": "separate"}
         for name in (
@@ -68,6 +76,8 @@ TO: dict[str, Any] = {
     "dram.budget.die_tFAW_ns": {"snake": 8.0, "stratum": 8.0},
     "noc.routing_cycles": {"snake": 1, "stratum": 1},
     "noc.port_cycles": {"snake": 1, "stratum": 1},
+    "noc.pu.routing_cycles": {"snake": 1, "stratum": 1},
+    "noc.pu.port_cycles": {"snake": 1, "stratum": 1},
     "noc.multicast_vcs": {"snake": 3, "stratum": 3},  # doubled, there would be too many channels
     "dram.row_bytes": {"snake": 2048, "stratum": 2048},  # doubled, it fills the FIFO: allowed, but keep it plain
 }
@@ -78,7 +88,8 @@ def fingerprint(machine: MachineParams) -> tuple[Any, ...]:
     """What the models are built from, comparable; without the name and the sentences."""
     clocks = (machine.cores, machine.tick_ps, machine.core_period, machine.dram_period, machine.noc_period)
     parts = (machine.core, machine.dram, machine.noc, machine.latency.tolist(), machine.fill, machine.command_pJ)
-    return (*clocks, *parts, machine.link, machine.hop_mm, machine.link_pJ_per_bit)
+    levels = (machine.cores_per_pu, machine.outer, machine.outer_period, machine.outer_hop_mm, machine.gate)
+    return (*clocks, *parts, *levels, machine.link, machine.hop_mm, machine.link_pJ_per_bit)
 
 
 KNOBS = [(chip, path) for chip in ("snake", "stratum") for path, _ in numbers(load_chip(chip))]
@@ -103,12 +114,13 @@ def test_every_word_changes_the_machine_or_is_listed() -> None:
     others = {"dram.refresh.mode": "off", "placement.fill": "kv_first", "port.hold": "column"}
     others |= {"core.arrangement": "separate", "noc.topology": "mesh:4x4", "noc.speculation": "off"}
     others |= {"noc.vc_allocator": "separable_output_first", "noc.switch_allocator": "islip"}
-    others |= {"noc.collectives": "multicast"}
+    others |= {"noc.collectives": "multicast", "noc.pu.topology": "ring", "noc.pu.speculation": "off"}
+    others |= {"noc.pu.vc_allocator": "separable_output_first", "noc.pu.switch_allocator": "islip"}
     for chip in ("snake", "stratum"):
-        spec = load_chip(chip)
-        for path, _ in words(spec):
+        for path, _ in words(load_chip(chip)):
             if path.startswith("chip.") or path in NOT_IN_THE_INTEGERS:
                 continue
+            spec = with_overrides(load_chip(chip), LEVELS if path.startswith("noc.pu.") else {})
             changed = with_overrides(spec, {path: others[path]})
             assert fingerprint(resolve(changed)) != fingerprint(resolve(spec)), path
 
@@ -127,7 +139,8 @@ def test_every_field_of_the_machine_is_set_by_some_number() -> None:
         for part in ("core", "dram", "noc", "link"):
             a, b = getattr(one, part)._asdict(), getattr(two, part)._asdict()
             moved |= {f"{part}.{field}" for field in a if a[field] != b[field]}
-    words_set = {f"noc.{name}" for name in ("kind", "dims", "speculative", "vc_allocator", "switch_allocator")}
+    words_set = {f"noc.{name}" for name in ("dims", "speculative", "vc_allocator", "switch_allocator")}
+    words_set |= {"noc.behind"}  # of the network between PUs only, which is no part of every machine
     words_set |= {"dram.refresh", "dram.port_hold", "core.kind", "core.separate", "core.groups"}
     machine = resolve(load_chip("snake"))
     fields = {f"{part}.{field}" for part in ("core", "dram", "noc", "link") for field in getattr(machine, part)._fields}

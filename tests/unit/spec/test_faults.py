@@ -63,14 +63,14 @@ OTHER = {
         'pus = { value = 16.0, source = "x" }',
         "chip.pus",
         "16.0",
-        "an integer (units; processing units: a core, a channel and a router each)",
+        "an integer (units; processing units: cores, a channel each, and their place in the network)",
     ),
     "zero units": (
         r"^pus = .*$",
         'pus = { value = 0, source = "x" }',
         "chip.pus",
         "0",
-        "at least 1 (units; processing units: a core, a channel and a router each)",
+        "at least 1 (units; processing units: cores, a channel each, and their place in the network)",
     ),
     "one channel": (
         r"^vcs = .*$",

@@ -117,7 +117,9 @@ def test_an_empty_file_misses_every_section() -> None:
     assert [f.where for f in caught.value.faults] == [
         f"my.toml: {name}" for name in ("chip", "clock", "dram", "port", "core", "noc", "placement")
     ]
-    assert "got nothing; allowed: a section with name, description, pus; add the section [chip]" in str(caught.value)
+    assert "got nothing; allowed: a section with name, description, pus, cores_per_pu; add the section [chip]" in str(
+        caught.value
+    )
 
 
 def test_an_override_changes_one_number_and_says_so(spec: ChipSpec) -> None:
