@@ -84,7 +84,7 @@ def prepare(model: str | Path | Model, chip: str | Path | ChipSpec, **options: A
         program = encode(schedule, plan.params, plan.tokens)
     else:
         programs = plan.stack_programs()
-        chosen = representative(programs, plan.one_layer())
+        chosen = representative(programs, plan.compared)
         schedule, program = programs.schedule(chosen.stack), programs.program(chosen.stack)
     check_program(program, plan.params)
     return Job(plan.model, plan.chip, plan.params, schedule.graph, schedule, program, plan.options, chosen)

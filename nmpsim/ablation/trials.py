@@ -195,7 +195,7 @@ def workloads(study: Study) -> list[Workload]:
     ----------
     study : Study
     """
-    chip = study.base["chip"]
+    chip, stacks = study.base["chip"], study.base.get("stacks", 1)
     found: list[Workload] = []
     for work in study.works:
         for model in work.models:
@@ -204,7 +204,7 @@ def workloads(study: Study) -> list[Workload]:
                     if work.layers:
                         found.append(Exact(model, batch, context, 0, work.layers, whole=False, first_tier=0))
                     else:
-                        found.append(workload(model, batch, context, 0, chip))
+                        found.append(workload(model, batch, context, 0, chip, stacks))
     return list(dict.fromkeys(found))
 
 

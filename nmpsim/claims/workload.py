@@ -2,7 +2,7 @@
 
 Layers of a kind take equally long but for the tier of the DRAM that they lie in.  So a step is sampled: one layer and
 two layers, with the LM head, placed at the middle of the space that the whole step takes; the second layer's share is
-taken as often as there are further layers.  A model that does not fit into one stack is cut to the layers that do.
+taken as often as there are further layers.  A model that does not fit into the stacks is cut to the layers that do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from nmpsim.spec import load_chip, resolve
 from nmpsim.study import Outcome, Point
 from nmpsim.study.tasks import STEP
 from nmpsim.workload import footprint_bytes, load_model
+from nmpsim.workload.shards import largest_shard
 
 Figures = dict[str, Any]
 Outcomes = Mapping[Point, Outcome]
@@ -69,7 +70,7 @@ class Workload:
     first_layer : int
         First layer that is simulated.
     layers : int
-        Layers that the step has; at most those that fit into one stack.
+        Layers that the step has; at most those that fit into the stacks.
     whole : bool
         These are all layers from `first_layer` on.
     first_tier : int
@@ -117,8 +118,8 @@ class Workload:
         return [Point.of(STEP, {**own, **variant.settings(), "layers": number}) for number in self.sampled]
 
 
-def workload(model: str, batch: int, context: int, first_layer: int, chip: str) -> Workload:
-    """Return the step of a model on a stack of a chip, cut to what fits.
+def workload(model: str, batch: int, context: int, first_layer: int, chip: str, stacks: int = 1) -> Workload:
+    """Return the step of a model on one or several stacks of a chip, cut to what fits.
 
     Parameters
     ----------
@@ -126,6 +127,8 @@ def workload(model: str, batch: int, context: int, first_layer: int, chip: str) 
     batch, context, first_layer : int
     chip : str
         Whose DRAM.
+    stacks : int
+        Stacks that share the model.
     """
     loaded, dram = load_model(model), resolve(load_chip(chip))
     row = dram.cores * dram.dram.banks * dram.dram.columns * dram.dram.column_bytes
@@ -133,6 +136,8 @@ def workload(model: str, batch: int, context: int, first_layer: int, chip: str) 
     every = loaded.layers - first_layer
 
     def size(layers: int) -> int:
+        if stacks > 1:
+            return largest_shard(loaded, batch, context, first_layer, layers, stacks)
         return footprint_bytes(loaded, batch, context, layers, first_layer)
 
     layers = next((number for number in range(every, 0, -1) if size(number) <= have), 1)

@@ -51,14 +51,17 @@ AttentionOption = Annotated[
 WeightsOption = Annotated[
     str | None,
     typer.Option(
-        "--weights", metavar="FORMAT[:GROUP]", help="fp16, fp8, int8, int4, or config: as the model's file states."
+        "--weights",
+        metavar="FORMAT[:GROUP]",
+        help="fp16 (bf16 on PEs of BF16), fp8, int8, int4, or config: as the model's file states.",
     ),
 ]
 ActivationsOption = Annotated[
-    str | None, typer.Option("--activations", metavar="FORMAT", help="Format of the activations; fp16.")
+    str | None, typer.Option("--activations", metavar="FORMAT", help="Format of the activations: that of the PEs.")
 ]
 KvOption = Annotated[
-    str | None, typer.Option("--kv", metavar="FORMAT", help="Format of the KV cache: fp16, fp8 or int8.")
+    str | None,
+    typer.Option("--kv", metavar="FORMAT", help="Format of the KV cache: fp16 (bf16 on PEs of BF16), fp8 or int8."),
 ]
 StacksOption = Annotated[
     str | None,

@@ -147,7 +147,7 @@ def show_stacks(options: StepOptions) -> None:
             return
         programs = plan.stack_programs()
         typer.echo("\n".join(shard_table(programs)))
-        chosen = representative(programs, plan.one_layer())
+        chosen = representative(programs, plan.compared)
         typer.echo(f"simulated: stack {chosen.stack}; {chosen.reason}; imbalance {chosen.imbalance:.3f}")
 
 

@@ -17,6 +17,7 @@ from nmpsim.cost.units import (
     FP32_BYTES,
     TAPS,
     UnitEnergies,
+    decoder_of,
     engine_of,
     flit_energies,
     pe_of,
@@ -273,7 +274,7 @@ def _compute(params: MachineParams, table: Tables, units: UnitEnergies, hz: floa
 
 def _decoders(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> Part:
     """Return the decoders of all strips or slices, for chips that take narrow weights or a narrow KV cache."""
-    block = table.fastest_enough("decoder")
+    block = decoder_of(params, table)
     columns = params.core.strips * params.core.columns * params.cores
     return Part(
         DECODERS,
@@ -288,7 +289,7 @@ def _decoders(params: MachineParams, table: Tables, units: UnitEnergies, hz: flo
 
 def _array(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> list[Part]:
     """Return PEs and what stands around them."""
-    core, pe = params.core, pe_of(params.core, table)
+    core, pe = params.core, pe_of(params, table)
     pes, strips = params.cores * core.macs_per_cycle, params.cores * core.strips
     glue = array_glue(core)
     register, link = table.blocks["skew_register"], table.blocks["links"]
@@ -324,7 +325,7 @@ def _array(params: MachineParams, table: Tables, units: UnitEnergies, hz: float)
 def _tree(params: MachineParams, table: Tables, units: UnitEnergies, hz: float) -> list[Part]:
     """Return engines and memories of MAC-tree slices."""
     core = params.core
-    engine, adder = engine_of(core, table), table.blocks["fp32_adder_0"]
+    engine, adder = engine_of(params, table), table.blocks["fp32_adder_0"]
     macs, slices = params.cores * core.macs_per_cycle, params.cores * core.strips
     engines, shared = macs // TAPS, round(macs * shared_adders(core))
     bits = 2 * core.register_beats * core.columns * 16

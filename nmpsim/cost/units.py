@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from nmpsim.cost.array_glue import array_glue
 from nmpsim.cost.coefficients import value
@@ -74,18 +75,53 @@ class UnitEnergies:
     decoded: dict[str, float]
 
 
-def pe_of(core: CoreParams, table: Tables) -> BlockCost:
+def family_of(stem: str, operands: str) -> str:
+    """Return the family of blocks for the format of the PEs of a chip; that for FP16 has no name behind the stem."""
+    return stem if operands == "fp16" else f"{stem}_{operands}"
+
+
+def pe_of(params: MachineParams, table: Tables) -> BlockCost:
     """Return the PE of a systolic array with as many pipeline stages as the chip models."""
-    return table.staged("pe_fp16", core.pe_latency)
+    return table.staged(f"pe_{params.operands}", params.core.pe_latency)
+
+
+def decoder_of(params: MachineParams, table: Tables) -> BlockCost:
+    """Return the column of a decoder for the format of the PEs."""
+    return table.fastest_enough(family_of("decoder", params.operands))
 
 
 TAPS = 16
 """Multipliers of the MAC-tree engine that was synthesised."""
 
 
-def engine_of(core: CoreParams, table: Tables) -> BlockCost:
-    """Return the MAC-tree engine with as many register levels as the chip models."""
-    return table.staged("tree_engine", core.pe_latency)
+def engine_of(params: MachineParams, table: Tables) -> BlockCost:
+    """Return the MAC-tree engine with as many register levels as the chip models.
+
+    That of FP16 was synthesised whole; for another format its multipliers are exchanged for those of that format, which
+    were synthesised alone, and its path grows by as much as theirs is longer.
+    """
+    engine = table.staged("tree_engine", params.core.pe_latency)
+    if params.operands == "fp16":
+        return engine
+    before, after = (table.staged(f"{name}_multiplier", 0) for name in ("fp16", params.operands))
+    path = engine.path_ps + after.path_ps - before.path_ps
+    return replace(
+        engine,
+        name=f"{engine.name} with {after.name}",
+        area_um2=engine.area_um2 + TAPS * (after.area_um2 - before.area_um2),
+        path_ps=path,
+        holds_clock=path <= 1e3 / engine.clock_GHz,
+        leakage_nW=engine.leakage_nW + TAPS * (after.leakage_nW - before.leakage_nW),
+        energy_pJ=_exchanged(engine.energy_pJ, before.energy_pJ, after.energy_pJ),
+        energy_settled_pJ=_exchanged(engine.energy_settled_pJ, before.energy_settled_pJ, after.energy_settled_pJ),
+    )
+
+
+def _exchanged(
+    engine: Mapping[str, float], before: Mapping[str, float], after: Mapping[str, float]
+) -> dict[str, float]:
+    """Energy of a MAC of an engine with another multiplier."""
+    return {name: pJ + after[name] - before[name] for name, pJ in engine.items()}
 
 
 def sharing_engines(core: CoreParams) -> int:
@@ -140,14 +176,14 @@ def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
     hop_mm = params.hop_mm if params.outer is None else params.outer_hop_mm
     link_flit, router_flit = flit_energies(params.between[0], hop_mm)
     if core.kind == MAC_TREE:
-        engine, adder = engine_of(core, table).energy_pJ, table.blocks["fp32_adder_0"].energy_pJ
+        engine, adder = engine_of(params, table).energy_pJ, table.blocks["fp32_adder_0"].energy_pJ
         mac = {"TREE": engine["random"] + shared_adders(core) * adder["random"]}
         clocked = engine["idle"] + shared_adders(core) * adder["idle"]
         select = table.blocks["operand_select"].energy_pJ["random"] / BITS
         around = {"operand_registers": (core.macs_per_cycle // core.strips * 16 * select, 0.0)}
         control = table.blocks["slice_control"].energy_pJ
     else:
-        pe = pe_of(core, table)
+        pe = pe_of(params, table)
         mac = {"OS": pe.energy_pJ["OS"], "WS": pe.energy_pJ["WS"], "IS": pe.energy_pJ["WS"]}
         clocked = pe.energy_pJ["idle"]
         glue, register = array_glue(core), table.blocks["skew_register"].energy_pJ
@@ -175,5 +211,5 @@ def unit_energies(params: MachineParams, table: Tables) -> UnitEnergies:
         bank_idle=bank["idle"],
         bank_busy=bank["stream"],
         instruction=value("instruction_pJ"),
-        decoded={name: table.fastest_enough("decoder").energy_pJ[name] for name in B_NAMES[1:]},
+        decoded={name: decoder_of(params, table).energy_pJ[name] for name in B_NAMES[1:]},
     )

@@ -169,7 +169,7 @@ def verdict(array: MachineParams, table: Tables) -> Verdict:
     trees = resolve(load_chip("stratum"))
     tree_parts = die_area(trees, table)
     parts = die_area(array, table)
-    pe, pes = pe_of(array.core, table), int(value("snake_pes"))
+    pe, pes = pe_of(array, table), int(value("snake_pes"))
     own = array.cores * array.core.macs_per_cycle
     pe_mm2 = parts.compute_mm2 / own
     watts = pes * value("snake_GHz") * 1e9 * 1e-12
@@ -178,7 +178,7 @@ def verdict(array: MachineParams, table: Tables) -> Verdict:
         tree_mm2=tree_parts.compute_mm2,
         tree_logic_mm2=_mm2(tree_parts, "MAC-tree engines", "adders across engines"),
         tree_die_mm2=tree_parts.mm2,
-        tree_GHz=engine_of(trees.core, table).GHz,
+        tree_GHz=engine_of(trees, table).GHz,
         tree_clock_GHz=1e3 / float(trees.tick_ps * trees.core_period),
         pe_um2=1e6 * pe_mm2,
         link_um2=1e6 * _mm2(parts, "strip links") / own,
@@ -192,7 +192,7 @@ def verdict(array: MachineParams, table: Tables) -> Verdict:
         pes_watts_settled=watts * pe.energy_settled_pJ["OS"],
         pes_watts_published=watts * value("stratum_mac_pJ"),
         pe=pe,
-        best_pe=min(table.family("pe_fp16"), key=lambda block: block.path_ps),
+        best_pe=min(table.family(f"pe_{array.operands}"), key=lambda block: block.path_ps),
         clock_ps=float(array.tick_ps * array.core_period),
     )
 
@@ -208,8 +208,8 @@ def tree_latency(trees: MachineParams, table: Tables) -> str:
         Of synthesis.
     """
     core = trees.core
-    multiplier, adder = table.fastest_enough("fp16_multiplier"), table.fastest_enough("fp32_adder")
-    engine = engine_of(core, table)
+    multiplier, adder = table.fastest_enough(f"{trees.operands}_multiplier"), table.fastest_enough("fp32_adder")
+    engine = engine_of(trees, table)
     within, across = (count.bit_length() - 1 for count in (TAPS, sharing_engines(core)))
     needed = multiplier.stages + 1 + (within + across) * (adder.stages + 1)
     return (

@@ -17,9 +17,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from nmpsim.functional import operations
-from nmpsim.functional.formats import fp32_of
-from nmpsim.functional.memory import FP16, FP32, Buffer, Dram, illegal, poisoned
-from nmpsim.functional.operations import Arrays, Write
+from nmpsim.functional.formats import fp32_of, real
+from nmpsim.functional.memory import FP32, HALVES, Buffer, Dram, Write, illegal, poisoned
+from nmpsim.functional.operations import Arrays
 from nmpsim.functional.product import delivery, multiply, plane_count, rebuild
 from nmpsim.functional.records import PORT_NAMES, ActivePass, Chunk, Execution, Message, Move
 from nmpsim.program.beats import Tile, legal
@@ -92,7 +92,8 @@ class Core:
         self.queues: list[deque[int]] = [deque() for _ in range(UNITS)]
         self.semaphores = [0] * semaphores(params.cores)
         self.spaces = spaces_of(params.core)
-        self.buffer = Buffer(self.spaces.output.end, f"PU {pu}")
+        self.half = HALVES[params.operands]
+        self.buffer = Buffer(self.spaces.output.end, f"PU {pu}", self.half)
         self.copies: dict[int, deque[list[Write]]] = {COPY_IN: deque(), COPY_OUT: deque()}
         self.fifos: list[deque[Chunk]] = [deque() for _ in range(params.core.strips)]
         self.moves: deque[Move] = deque()
@@ -185,9 +186,9 @@ class Core:
         self._inside(ins.a, self.spaces.operand)
         self._inside(ins.out, self.spaces.output)
         none = np.zeros((0, 2 * core.columns), np.uint8)
-        a = self.buffer.read(ins.a, ins.m, ins.k, ins.a_ld, FP16)
+        a = self.buffer.read(ins.a, ins.m, ins.k, ins.a_ld, self.half)
         step = float(fp32_of(self.program.tables, ins.table)[0])
-        b = rebuild(current.tile, core, [np.concatenate([none, *parts]) for parts in current.got], step)
+        b = rebuild(current.tile, core, [np.concatenate([none, *parts]) for parts in current.got], step, self.half)
         inputs: Arrays = {"a": a, "b": b}
         self._refuse_poison(inputs)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -208,7 +209,7 @@ class Core:
         self._inside(ins.out, self.spaces.shared)
         inputs = operations.operands(ins, self.buffer, self.program.tables)
         self._refuse_poison(inputs)
-        outputs = operations.evaluate(ins, inputs)
+        outputs = operations.evaluate(ins, inputs, self.half)
         writes = operations.results(ins, outputs)
         self._finish(index, inputs, outputs, writes)
         self.flying.append((index, writes))
@@ -230,7 +231,7 @@ class Core:
 
     def _refuse_poison(self, inputs: Arrays) -> None:
         for name, values in inputs.items():
-            if values.dtype in (FP16, FP32) and poisoned(values).any():
+            if values.dtype in (self.half, FP32) and poisoned(values).any():
                 place = tuple(int(i) for i in np.argwhere(poisoned(values))[0])
                 got = f"operand {name} with unwritten bytes, first at {place} of {values.shape}"
                 raise illegal(
@@ -240,8 +241,8 @@ class Core:
     def _finish(self, index: int, inputs: Arrays, outputs: Arrays, writes: list[Write]) -> None:
         """Refuse results that are no numbers or outside the buffer, and note the execution."""
         for name, values in outputs.items():
-            if values.dtype in (FP16, FP32) and np.isnan(values.astype(np.float32)).any():
-                place = tuple(int(i) for i in np.argwhere(np.isnan(values.astype(np.float32)))[0])
+            if values.dtype in (self.half, FP32) and np.isnan(real(values)).any():
+                place = tuple(int(i) for i in np.argwhere(np.isnan(real(values)))[0])
                 got = f"result {name} is not a number at {place} of {values.shape}"
                 raise illegal(self.buffer.where, got, "numbers", "check the operands: overflow, or a wrong place")
         for write in writes:

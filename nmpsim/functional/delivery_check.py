@@ -7,6 +7,7 @@ from collections import deque
 import numpy as np
 
 from nmpsim.errors import Fault
+from nmpsim.functional.formats import real
 from nmpsim.functional.image import Tensors, operand
 from nmpsim.functional.interpreter import FunctionalResult
 from nmpsim.program.beats import Tile
@@ -52,7 +53,7 @@ def check_delivery(result: FunctionalResult, tensors: Tensors) -> tuple[Fault, .
             faults.append(Fault(place, "no tile left", "one tile for each pass", "correct the images"))
             continue
         name, tile = tiles[execution.pu].popleft()
-        wanted, found = operand(tile, name, tensors[name], place), execution.inputs["b"]
+        wanted, found = operand(tile, name, tensors[name], place), real(execution.inputs["b"])
         if wanted.shape != found.shape or ((wanted != found) & ~np.isnan(wanted)).any():
             got = f"an operand of shape {found.shape} that is not its tile of {name} {wanted.shape}"
             faults.append(Fault(place, got, "the elements of the tensor", "correct placement, image or beats"))

@@ -1,6 +1,6 @@
 """Bytes of the DRAM before a step, from the tensors and the images of a program.
 
-Tensors are arrays by name, FP16 unless said otherwise:
+Tensors are arrays by name, numbers of FP16 unless said otherwise (of BF16, in FP32, where the PEs take them):
 
 ===========================  ==============  ====================================================================
 name                         shape           content
@@ -38,13 +38,14 @@ A tile indexes a tensor as [k, n]: `k_start` and `segments` count its rows and c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, WorkloadError
-from nmpsim.functional.formats import codes_of, numbers_of, pack
-from nmpsim.functional.memory import FP16, FP32, POISON, Dram, illegal
+from nmpsim.functional.formats import codes_of, halved, numbers_of, pack, real
+from nmpsim.functional.memory import BF16, FP16, FP32, HALVES, POISON, Dram, illegal
 from nmpsim.functional.product import delivery
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import B_INT8, EXPANSION, N_CONTIGUOUS
@@ -90,17 +91,18 @@ def build_dram(program: Program, params: MachineParams, tensors: Tensors) -> Dra
         todo = "add the arrays, named as in the images of the program"
         faults = [Fault(f"tensor {name}", "none", "an array", todo) for name in missing]
         raise WorkloadError("tensors are missing", faults)
+    half = HALVES[params.operands]
     dram = Dram(params.cores, params.dram)
     placed = Dram(params.cores, params.dram)  # 0 where an image has put bytes
     for image in program.images:
         where = f"image of {image.tensor}"
         if isinstance(image, StreamImage):
             for strip in range(params.core.strips):
-                beats = stream_beats(image, tensors, params.core, strip, where)
+                beats = stream_beats(image, tensors, params.core, strip, where, half)
                 _place(dram, placed, (image.pu, strip, image.row, 0), beats, where)
         elif not image.written:
             _check_row(image, params.dram, where)
-            beats = piece_beats(image, tensors[image.tensor], params.dram, where)
+            beats = piece_beats(image, tensors[image.tensor], params.dram, where, half)
             _place(dram, placed, (image.pu, image.bank, image.row, image.column), beats, where)
     for image in program.images:
         if isinstance(image, BeatImage) and image.written:
@@ -120,7 +122,7 @@ def _names(image: StreamImage | BeatImage) -> tuple[str, ...]:
     return (image.tensor,)
 
 
-def operand(tile: Tile, name: str, tensor: NDArray[np.floating], where: str) -> NDArray[np.float16]:
+def operand(tile: Tile, name: str, tensor: NDArray[np.floating], where: str) -> NDArray[np.floating]:
     """B operand of a tile, from the tensor.
 
     Parameters
@@ -136,7 +138,7 @@ def operand(tile: Tile, name: str, tensor: NDArray[np.floating], where: str) -> 
 
     Returns
     -------
-    ndarray of float16, shape (k, n)
+    ndarray, shape (k, n), of the type of the tensor
 
     Raises
     ------
@@ -151,7 +153,7 @@ def operand(tile: Tile, name: str, tensor: NDArray[np.floating], where: str) -> 
     if tile.k_start < 0 or k_end > matrix.shape[0] or columns.min() < 0 or columns.max() >= matrix.shape[1]:
         got = f"rows {tile.k_start}..{k_end}, columns up to {columns.max() + 1}"
         raise illegal(where, got, f"rows x columns {matrix.shape[0]} x {matrix.shape[1]}", "correct the tile")
-    found: NDArray[np.float16] = matrix[np.ix_(tile.k_rows(), columns)].astype(FP16)
+    found: NDArray[np.floating] = matrix[np.ix_(tile.k_rows(), columns)]
     return found
 
 
@@ -160,7 +162,9 @@ def is_transposed(name: str) -> bool:
     return ".k." in name
 
 
-def stream_beats(image: StreamImage, tensors: Tensors, core: CoreParams, strip: int, where: str) -> NDArray[np.uint8]:
+def stream_beats(
+    image: StreamImage, tensors: Tensors, core: CoreParams, strip: int, where: str, half: np.dtype[Any] = FP16
+) -> NDArray[np.uint8]:
     """Beats of one strip for all tiles of a stream, in order; shape (DRAM beat, 2 * columns)."""
     parts = [np.zeros((0, 2 * core.columns), np.uint8)]
     for tile in image.tiles:
@@ -169,51 +173,55 @@ def stream_beats(image: StreamImage, tensors: Tensors, core: CoreParams, strip: 
         order = delivery(tile, core, strip)
         if tile.code == B_INT8 and not tile.run:
             matrix = (matrix.astype(FP32) / np.float32(KV_STEP)).astype(FP16)
-        codes = codes_of(_blocks(tile, core, matrix)[order[:, 0], order[:, 1]], tile.code)
-        scales = _scale_beats(tile, core, order, tensors[image.tensor + SCALES]) if tile.run else codes[:0]
+        codes = codes_of(_blocks(tile, core, matrix)[order[:, 0], order[:, 1]], tile.code, half)
+        scales = _scale_beats(tile, core, order, tensors[image.tensor + SCALES], half) if tile.run else codes[:0]
         parts.append(pack(codes, scales, tile.code, tile.run))
     return np.concatenate(parts)
 
 
-def _blocks(tile: Tile, core: CoreParams, matrix: NDArray[np.float16]) -> NDArray[np.float16]:
+def _blocks(tile: Tile, core: CoreParams, matrix: NDArray[Any]) -> NDArray[Any]:
     """Cut a matrix (k, n) into array beats, padded with zeros; shape (index, block, columns)."""
     lines = matrix if tile.contiguous == N_CONTIGUOUS else matrix.T
     blocks = -(-lines.shape[1] // core.columns)
-    whole = np.zeros((lines.shape[0], blocks * core.columns), FP16)
+    whole = np.zeros((lines.shape[0], blocks * core.columns), matrix.dtype)
     whole[:, : lines.shape[1]] = lines
     return whole.reshape(-1, blocks, core.columns)
 
 
 def _scale_beats(
-    tile: Tile, core: CoreParams, order: NDArray[np.int64], scales: NDArray[np.floating]
+    tile: Tile, core: CoreParams, order: NDArray[np.int64], scales: NDArray[np.floating], half: np.dtype[Any]
 ) -> NDArray[np.uint8]:
     """Beats of scales of one strip, one for every run; shape (run, 2 * columns)."""
     rows, columns = tile.k_rows(), tile.n_columns()
-    each = scales[np.ix_(rows // tile.scaled[0], columns // tile.scaled[1])].astype(FP16)
+    each = scales[np.ix_(rows // tile.scaled[0], columns // tile.scaled[1])]
+    each = halved(each, half)
     blocks = _blocks(tile, core, each)[order[:, 0], order[:, 1]]
     if tile.contiguous == N_CONTIGUOUS:
         return np.ascontiguousarray(blocks[:: tile.run]).view(np.uint8)
     groups = core.columns // tile.run
     single = blocks[:, :: core.columns // groups].reshape(-1)  # the first of every group of k
-    beats = np.zeros((-(-len(blocks) // tile.run), core.columns), FP16)
+    beats = np.zeros((-(-len(blocks) // tile.run), core.columns), half)
     for number, first in enumerate(range(0, len(single), tile.run * groups)):
         part = single[first : first + tile.run * groups]
         beats[number, : len(part)] = part
     return beats.view(np.uint8)
 
 
-def piece_beats(image: BeatImage, tensor: NDArray[np.floating], dram: DramParams, where: str) -> NDArray[np.uint8]:
-    """Whole beats of a piece of one row of a tensor, padded with zeros; shape (beat, column_bytes)."""
-    dtype = FP32 if image.fp32 else FP16
+def piece_beats(
+    image: BeatImage, tensor: NDArray[np.floating], dram: DramParams, where: str, half: np.dtype[Any] = FP16
+) -> NDArray[np.uint8]:
+    """Whole beats of a piece of one or more rows of a tensor, padded with zeros; shape (beat, column_bytes)."""
     matrix = np.atleast_2d(tensor)
     parts = []
-    for start, length in ((image.start, image.length), *image.more):
+    pieces = ((image.start, image.length), *image.more)
+    for index, (start, length) in ((i, p) for i in range(image.index, image.index + image.rows) for p in pieces):
         end = start + length
-        if not (0 <= image.index < matrix.shape[0] and 0 <= start <= end <= matrix.shape[1]):
-            got = f"row {image.index}, elements {start}..{end}"
+        if not (0 <= index < matrix.shape[0] and 0 <= start <= end <= matrix.shape[1]):
+            got = f"row {index}, elements {start}..{end}"
             raise illegal(where, got, f"rows x columns {matrix.shape[0]} x {matrix.shape[1]}", "correct the image")
-        parts.append(matrix[image.index, start:end].astype(dtype))
-    raw = np.concatenate(parts).view(np.uint8)
+        parts.append(matrix[index, start:end])
+    values = np.concatenate(parts)
+    raw = (values.astype(FP32) if image.fp32 else halved(values, half)).view(np.uint8)
     whole = np.zeros(image.beats * dram.column_bytes, np.uint8)
     if len(raw) > len(whole):
         raise illegal(where, f"{len(raw)} B in {image.beats} beats", f"{len(whole)} B", "correct the image")
@@ -221,7 +229,9 @@ def piece_beats(image: BeatImage, tensor: NDArray[np.floating], dram: DramParams
     return whole.reshape(image.beats, -1)
 
 
-def written_pieces(program: Program, dram: Dram) -> list[tuple[BeatImage, NDArray[np.floating]]]:
+def written_pieces(
+    program: Program, dram: Dram, half: np.dtype[Any] = FP16
+) -> list[tuple[BeatImage, NDArray[np.floating]]]:
     """Read what the program has stored.
 
     Parameters
@@ -230,10 +240,12 @@ def written_pieces(program: Program, dram: Dram) -> list[tuple[BeatImage, NDArra
         Its `written` images.
     dram : Dram
         The DRAM after the run.
+    half : dtype
+        Type of what is not narrow.
 
     Returns
     -------
-    list of (BeatImage, ndarray of float16 or float32, shape (length,))
+    list of (BeatImage, ndarray of float16, or of float32 also for BF16, shape (length,))
 
     Raises
     ------
@@ -250,8 +262,8 @@ def written_pieces(program: Program, dram: Dram) -> list[tuple[BeatImage, NDArra
                 step = KV_STEP if image.code == B_INT8 else 1.0
                 pieces.append((image, (numbers.astype(FP32) * np.float32(step)).astype(FP16)[: image.length]))
                 continue
-            dtype = FP32 if image.fp32 else FP16
-            pieces.append((image, raw.reshape(-1).view(dtype)[: image.length]))
+            values = raw.reshape(-1).view(FP32 if image.fp32 else half)[: image.length]
+            pieces.append((image, real(values) if half == BF16 else values))
     return pieces
 
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,10 @@ class FunctionalResult:
         Every PASS and vector operation with operands and results, in the order of execution; empty unless recorded.
     steps : int
         Steps that did something.
+    half : dtype
+        Type of activations: `FP16`, or `BF16` as bits.
     results : dict of ndarray
-        The results that the program names; float16 or float32, shape (row, column).  A result of PU -1 is the same
+        The results that the program names; `half` or float32, shape (row, column).  A result of PU -1 is the same
         place in every PU, shape (pu, row, column), and may have unwritten elements.
     """
 
@@ -61,6 +64,7 @@ class FunctionalResult:
     dram: Dram
     executions: list[Execution] = field(default_factory=list)
     steps: int = 0
+    half: np.dtype[Any] = FP16
     results: dict[str, NDArray[np.floating]] = field(default_factory=dict)
 
 
@@ -182,7 +186,7 @@ class _Machine:
         if apart := self.sums.left_over():
             raise IllegalScheduleError("the program leaves contributions to sums that are not complete", apart)
         buffers = np.stack([core.buffer.bytes for core in self.cores])
-        result = FunctionalResult(self.program, buffers, self.dram, self.executions, self.steps)
+        result = FunctionalResult(self.program, buffers, self.dram, self.executions, self.steps, self.cores[0].half)
         faults = []
         for name, place in self.program.results.items():
             pu, *rest = place
@@ -203,7 +207,7 @@ class _Machine:
     ) -> NDArray[np.floating]:
         buffer: Buffer = self.cores[pu].buffer
         buffer.where = f"result {name}"
-        return buffer.read(address, rows, columns, ld, FP32 if fp32 else FP16)
+        return buffer.read(address, rows, columns, ld, FP32 if fp32 else buffer.half)
 
     def _vector(self, core: Core) -> Callable[[], bool]:
         def begin() -> bool:

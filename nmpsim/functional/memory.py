@@ -1,12 +1,13 @@
 """Bytes of the machine: the buffer of a core and the rows of the DRAM.
 
-What was never written holds `POISON` in every byte: not a number, read as FP16 or as FP32, and a bit pattern that no
+What was never written holds `POISON` in every byte: not a number, read as FP16, BF16 or FP32, and a bit pattern that no
 arithmetic yields.  So a read of unwritten bytes is told apart from a computed value.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,11 @@ POISON = 0xFF
 """Byte of what was never written."""
 
 FP16, FP32, INT32 = np.dtype("<f2"), np.dtype("<f4"), np.dtype("<i4")
+BF16 = np.dtype("<u2")
+"""Bits of BF16 numbers, which NumPy does not know: the upper halves of FP32 numbers."""
+
+HALVES: Mapping[str, np.dtype[Any]] = {"fp16": FP16, "bf16": BF16}
+"""Type of the operands of the PEs, and of all activations, by its name in the chip file."""
 
 
 def illegal(where: str, got: str, allowed: str, todo: str) -> IllegalScheduleError:
@@ -41,11 +47,14 @@ class Buffer:
         Capacity; bytes.
     where : str
         Who uses it, for messages; the interpreter sets it to the instruction that executes.
+    half : dtype
+        Type of its activations: `FP16` or `BF16`.
     """
 
-    def __init__(self, size: int, where: str) -> None:
+    def __init__(self, size: int, where: str, half: np.dtype[Any] = FP16) -> None:
         self.bytes = np.full(size, POISON, np.uint8)
         self.where = where
+        self.half = half
 
     def read(self, address: int, rows: int, columns: int, ld: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Copy of a matrix.
@@ -103,6 +112,22 @@ class Buffer:
             raise illegal(self.where, got, f"0..{len(self.bytes)} B of buffer", "correct address, shape or ld")
         base = self.bytes[address:]
         return np.lib.stride_tricks.as_strided(base, (rows, width), (ld if rows > 1 else width, 1))
+
+
+class Write(NamedTuple):
+    """A result on its way to the buffer.
+
+    Parameters
+    ----------
+    address, ld : int
+        First byte, and bytes from one row to the next.
+    values : ndarray, shape (row, column)
+        What to store.
+    """
+
+    address: int
+    ld: int
+    values: NDArray[Any]
 
 
 class Dram:

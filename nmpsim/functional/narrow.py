@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault
-from nmpsim.functional.formats import LARGEST_FP8, LARGEST_INT8, rounded, scaled, spread_scales
+from nmpsim.functional.formats import LARGEST_FP8, LARGEST_INT8, as_numbers, real, rounded, spread_scales
 from nmpsim.functional.image import CODES, SCALES
+from nmpsim.functional.memory import HALVES
 from nmpsim.functional.reference import Reals, Step
 from nmpsim.program.isa import B_FP8, B_INT8
 from nmpsim.program.packing import CODES as FORMATS
-from nmpsim.workload import FP8, FP16, INT4, INT8, KV_STEP, NARROW_TENSORS, Precision
+from nmpsim.workload import FP8, INT4, INT8, KV_STEP, NARROW_TENSORS, Precision
 
 LARGEST: Mapping[str, float] = {FP8: LARGEST_FP8, INT8: LARGEST_INT8, INT4: 7}
 """Largest code of a format of weights."""
@@ -26,7 +27,7 @@ def narrow_tensors(tensors: Mapping[str, NDArray[Any]], precision: Precision) ->
     Parameters
     ----------
     tensors : mapping of str to ndarray
-        In FP16, from `nmpsim.functional.random_tensors`.
+        From `nmpsim.functional.random_tensors`.
     precision : Precision
 
     Returns
@@ -40,7 +41,7 @@ def narrow_tensors(tensors: Mapping[str, NDArray[Any]], precision: Precision) ->
         parts = name.split(".")
         if parts[0] == "layers" and precision.group and parts[-1] in NARROW_TENSORS:
             found |= _weights(name, values, precision)
-        if parts[0] == "layers" and parts[2] in ("k", "v") and precision.kv != FP16:
+        if parts[0] == "layers" and parts[2] in ("k", "v") and precision.kv in (FP8, INT8):
             code = FORMATS[precision.kv]
             found[name] = rounded(values, code, kv_step(code))
     return found
@@ -56,13 +57,14 @@ def _weights(name: str, values: NDArray[Any], precision: Precision) -> dict[str,
     k, n = precision.scaled
     rows, columns = values.shape
     whole = np.zeros((-(-rows // k) * k, -(-columns // n) * n))
+    half = HALVES[precision.activations]
     whole[:rows, :columns] = abs(values.astype(np.float64))
     greatest = whole.reshape(len(whole) // k, k, -1, n).max(axis=(1, 3))
-    scales = (np.where(greatest, greatest, 1.0) / LARGEST[precision.weights]).astype(np.float16)
+    scales = as_numbers(np.where(greatest, greatest, 1.0) / LARGEST[precision.weights], half)
     wide = spread_scales(scales, rows, columns, (k, n)).astype(np.float64)
     exact = np.clip(values / wide, -LARGEST[precision.weights], LARGEST[precision.weights])
     codes = rounded(exact, B_FP8 if precision.weights == FP8 else B_INT8)
-    return {name: scaled(codes, wide), name + CODES: codes, name + SCALES: scales}
+    return {name: as_numbers(real(codes) * real(wide), half), name + CODES: codes, name + SCALES: scales}
 
 
 def check_cache(

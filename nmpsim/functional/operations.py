@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import InternalError
-from nmpsim.functional.formats import fp32_of, quantised
-from nmpsim.functional.memory import FP16, FP32, INT32, Buffer, illegal
+from nmpsim.functional.formats import fp32_of, halved, quantised, real
+from nmpsim.functional.memory import FP16, FP32, INT32, Buffer, Write, illegal
 from nmpsim.functional.product import tree_sum
 from nmpsim.program.isa import (
     F_A_FP32,
@@ -53,23 +53,8 @@ from nmpsim.program.isa import (
 )
 
 Arrays = dict[str, NDArray[Any]]
+Half = np.dtype[Any]
 Floats = NDArray[np.float32]
-
-
-class Write(NamedTuple):
-    """A result on its way to the buffer.
-
-    Parameters
-    ----------
-    address, ld : int
-        First byte, and bytes from one row to the next.
-    values : ndarray, shape (row, column)
-        What to store.
-    """
-
-    address: int
-    ld: int
-    values: NDArray[Any]
 
 
 def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) -> Arrays:
@@ -94,7 +79,7 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
     IllegalScheduleError
         If an operand lies outside the buffer or the table, or a shape is not one of the operation.
     """
-    op, m, n, count = ins.op, ins.m, ins.n, max(1, ins.planes)
+    op, m, n, count, half = ins.op, ins.m, ins.n, max(1, ins.planes), buffer.half
 
     def matrix(address: int, ld: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         return buffer.read(address, m, n, ld, dtype)
@@ -116,31 +101,35 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
             raise illegal(buffer.where, got, f"0..{len(tables)}", "correct the table offset")
         return tables[ins.table : ins.table + length]
 
-    def real(place: int) -> NDArray[Any]:
+    def scalar(place: int) -> NDArray[Any]:
         return integers(place + 1)[place:].astype(np.uint32).view(FP32)
 
     def bias() -> Arrays:
-        return {"bias": vector(ins.b, n, FP16)} if ins.flags & F_BIAS else {}
+        return {"bias": vector(ins.b, n, half)} if ins.flags & F_BIAS else {}
 
-    element = FP32 if ins.flags & F_A_FP32 else FP16
+    element = FP32 if ins.flags & F_A_FP32 else half
     if op == V_SUM_SQUARES:
-        return {"x": matrix(ins.a, ins.a_ld, FP16)}
+        return {"x": matrix(ins.a, ins.a_ld, half)}
     if op == V_NORM:
         squares = np.stack([vector(ins.c + p * ins.plane_ld, m) for p in range(count)])
-        gain, eps = vector(ins.b, n, FP16), integers(1).astype(np.uint32).view(FP32)
-        return {"x": matrix(ins.a, ins.a_ld, FP16), "gain": gain, "squares": squares, "eps": eps}
+        gain, eps = vector(ins.b, n, half), integers(1).astype(np.uint32).view(FP32)
+        return {"x": matrix(ins.a, ins.a_ld, half), "gain": gain, "squares": squares, "eps": eps}
     if op == V_REDUCE:
-        residual = {"residual": matrix(ins.c, ins.c_ld, FP16)} if ins.flags & F_RESIDUAL else {}
+        residual = {"residual": matrix(ins.c, ins.c_ld, half)} if ins.flags & F_RESIDUAL else {}
         return {"planes": planes(ins.a, ins.a_ld), **residual, **bias()}
     if op == V_ADD:
-        residual = {"residual": matrix(ins.c, ins.c_ld, FP16)} if ins.flags & F_RESIDUAL else {}
+        residual = {"residual": matrix(ins.c, ins.c_ld, half)} if ins.flags & F_RESIDUAL else {}
         return {"x": matrix(ins.a, ins.a_ld, FP32), "y": matrix(ins.b, ins.b_ld, FP32), **residual}
     if op == V_ROPE:
-        half = ins.imm // 2
-        if half < 1 or ins.imm % 2 or n % ins.imm:
+        turned = ins.imm // 2
+        if turned < 1 or ins.imm % 2 or n % ins.imm:
             allowed = "heads of an even width that divides n"
             raise illegal(buffer.where, f"heads of {ins.imm} in {n} columns", allowed, "correct imm or n")
-        return {"x": matrix(ins.a, ins.a_ld, FP16), "cos": vector(ins.b, half), "sin": vector(ins.b + 4 * half, half)}
+        return {
+            "x": matrix(ins.a, ins.a_ld, half),
+            "cos": vector(ins.b, turned),
+            "sin": vector(ins.b + 4 * turned, turned),
+        }
     if op == V_SOFTMAX:
         return {"x": matrix(ins.a, ins.a_ld, FP32), "scale": integers(1).astype(np.uint32).view(FP32)}
     if op == V_ATTENTION_OUT:
@@ -171,20 +160,20 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
         read = [pairs(ins.a + p * ins.plane_ld) for p in range(count)]
         return {"values": np.stack([r[0] for r in read]), "indices": np.stack([r[1] for r in read])}
     if op == V_MOMENTS:
-        return {"x": matrix(ins.a, ins.a_ld, FP16)}
+        return {"x": matrix(ins.a, ins.a_ld, half)}
     if op == V_LAYER_NORM:
         moments = np.stack([vector(ins.c + p * ins.plane_ld, 2 * m).reshape(2, m) for p in range(count)])
-        gain, shift, eps = vector(ins.b, n, FP16), vector(ins.b + ins.b_ld, n, FP16), real(0)
-        return {"x": matrix(ins.a, ins.a_ld, FP16), "gain": gain, "shift": shift, "moments": moments, "eps": eps}
+        gain, shift, eps = vector(ins.b, n, half), vector(ins.b + ins.b_ld, n, half), scalar(0)
+        return {"x": matrix(ins.a, ins.a_ld, half), "gain": gain, "shift": shift, "moments": moments, "eps": eps}
     if op == V_HEAD_NORM:
         if ins.imm < 1 or n % ins.imm:
             got = f"heads of {ins.imm} in {n} columns"
             raise illegal(buffer.where, got, "heads of a width that divides n", "correct imm or n")
-        return {"x": matrix(ins.a, ins.a_ld, FP16), "gain": vector(ins.b, ins.imm, FP16), "eps": real(0)}
+        return {"x": matrix(ins.a, ins.a_ld, half), "gain": vector(ins.b, ins.imm, half), "eps": scalar(0)}
     if op == V_RELU:
         return {"planes": planes(ins.a, ins.a_ld), **bias()}
     if op == V_BIAS:
-        return {"x": matrix(ins.a, ins.a_ld, FP16), "bias": vector(ins.b, n, FP16)}
+        return {"x": matrix(ins.a, ins.a_ld, half), "bias": vector(ins.b, n, half)}
     if op == V_SIGMOID:
         return {"planes": planes(ins.a, ins.a_ld)}
     if op == V_GROUP_LIMIT:
@@ -194,11 +183,11 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
             raise illegal(buffer.where, got, "equal groups of 2 or more, and 1 or more of them", "correct imm or table")
         return {"x": matrix(ins.a, ins.a_ld, FP32), "correction": vector(ins.b, n), "kept": kept}
     if op == V_QUANTISE:
-        return {"x": matrix(ins.a, ins.a_ld, FP16), "step": fp32_of(tables, ins.table)}
+        return {"x": matrix(ins.a, ins.a_ld, half), "step": fp32_of(tables, ins.table)}
     if op == V_PICK:
         chosen = _chosen(integers(m * ins.imm).reshape(m, ins.imm), n, buffer)
         scores, ranked = matrix(ins.a, ins.a_ld, FP32), matrix(ins.c, ins.c_ld, FP32)
-        return {"x": scores, "ranked": ranked, "chosen": chosen, "scale": real(m * ins.imm)}
+        return {"x": scores, "ranked": ranked, "chosen": chosen, "scale": scalar(m * ins.imm)}
     raise InternalError(f"operation code {op} is no vector operation")
 
 
@@ -230,7 +219,7 @@ def results(ins: SimpleNamespace, outputs: Arrays) -> list[Write]:
     return writes
 
 
-def evaluate(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+def evaluate(ins: SimpleNamespace, inputs: Arrays, half: Half = FP16) -> Arrays:
     """Compute a vector operation.
 
     Parameters
@@ -239,6 +228,8 @@ def evaluate(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
         Fields of the instruction; only the operation, its flags and `imm` matter.
     inputs : dict of ndarray
         From `operands`.
+    half : dtype
+        Type of results that are not FP32.
 
     Returns
     -------
@@ -246,7 +237,7 @@ def evaluate(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
         ``out``; for softmax also ``maxima`` and ``sums``; for the searches ``values`` and ``indices``.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-        return _OPERATIONS[ins.op](ins, inputs)
+        return _OPERATIONS[ins.op](ins, inputs, half)
 
 
 def add_planes(planes: NDArray[Any]) -> Floats:
@@ -263,83 +254,83 @@ def exponential(x: NDArray[Any]) -> Floats:
     return exact.astype(np.float32)
 
 
-def _sum_squares(_: SimpleNamespace, inputs: Arrays) -> Arrays:
-    x = inputs["x"].astype(FP32)
+def _sum_squares(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
+    x = real(inputs["x"])
     return {"out": tree_sum(x * x, 1)}
 
 
-def _norm(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _norm(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
     mean = add_planes(inputs["squares"]) / np.float32(ins.imm)
-    root = np.sqrt(mean + inputs["eps"].astype(FP32))
-    scaled = inputs["x"].astype(FP32) * inputs["gain"].astype(FP32)
-    return {"out": (scaled / root[:, None]).astype(FP16)}
+    root = np.sqrt(mean + real(inputs["eps"]))
+    scaled = real(inputs["x"]) * real(inputs["gain"])
+    return {"out": halved(scaled / root[:, None], half)}
 
 
-def _reduce(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
-    return _with_residual(ins, inputs, _biased(inputs))
+def _reduce(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
+    return _with_residual(ins, inputs, half, _biased(inputs))
 
 
 def _biased(inputs: Arrays) -> Floats:
     """Sum of the planes, and the bias if there is one."""
     total = add_planes(inputs["planes"])
-    return total + inputs["bias"].astype(FP32) if "bias" in inputs else total
+    return total + real(inputs["bias"]) if "bias" in inputs else total
 
 
-def _add(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
-    return _with_residual(ins, inputs, inputs["x"].astype(FP32) + inputs["y"].astype(FP32))
+def _add(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
+    return _with_residual(ins, inputs, half, real(inputs["x"]) + real(inputs["y"]))
 
 
-def _with_residual(ins: SimpleNamespace, inputs: Arrays, total: Floats) -> Arrays:
+def _with_residual(ins: SimpleNamespace, inputs: Arrays, half: Half, total: Floats) -> Arrays:
     if "residual" in inputs:
-        total = total + inputs["residual"].astype(FP32)
-    return {"out": total.astype(FP32 if ins.flags & F_OUT_FP32 else FP16)}
+        total = total + real(inputs["residual"])
+    return {"out": total if ins.flags & F_OUT_FP32 else halved(total, half)}
 
 
-def _rope(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
-    heads = inputs["x"].astype(FP32).reshape(ins.m, -1, 2, ins.imm // 2)
-    cos, sin = inputs["cos"].astype(FP32), inputs["sin"].astype(FP32)
+def _rope(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
+    heads = real(inputs["x"]).reshape(ins.m, -1, 2, ins.imm // 2)
+    cos, sin = real(inputs["cos"]), real(inputs["sin"])
     first, second = heads[:, :, 0], heads[:, :, 1]
     turned = np.stack([first * cos - second * sin, second * cos + first * sin], axis=2)
-    return {"out": turned.reshape(ins.m, ins.n).astype(FP16)}
+    return {"out": halved(turned.reshape(ins.m, ins.n), half)}
 
 
-def _softmax(_: SimpleNamespace, inputs: Arrays) -> Arrays:
-    scaled = inputs["x"].astype(FP32) * inputs["scale"].astype(FP32)
+def _softmax(_: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
+    scaled = real(inputs["x"]) * real(inputs["scale"])
     maxima = scaled.max(axis=1)
-    out = exponential(scaled - maxima[:, None]).astype(FP16)
-    return {"out": out, "maxima": maxima, "sums": tree_sum(out.astype(FP32), 1)}
+    out = halved(exponential(scaled - maxima[:, None]), half)
+    return {"out": out, "maxima": maxima, "sums": tree_sum(real(out), 1)}
 
 
-def _attention_out(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _attention_out(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
     total = add_planes(inputs["planes"])
     if ins.flags & F_OUT_FP32:
         return {"out": total}
-    return {"out": (total / inputs["sums"].astype(FP32)[:, None]).astype(FP16)}
+    return {"out": halved(total / real(inputs["sums"])[:, None], half)}
 
 
-def _combine_parts(_: SimpleNamespace, inputs: Arrays) -> Arrays:
-    maxima = inputs["maxima"].astype(FP32)
+def _combine_parts(_: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
+    maxima = real(inputs["maxima"])
     weights = exponential(maxima - maxima.max(axis=0))
-    total = add_planes(weights[:, :, None] * inputs["parts"].astype(FP32))
-    divisor = add_planes(weights * inputs["sums"].astype(FP32))
-    return {"out": (total / divisor[:, None]).astype(FP16)}
+    total = add_planes(weights[:, :, None] * real(inputs["parts"]))
+    divisor = add_planes(weights * real(inputs["sums"]))
+    return {"out": halved(total / divisor[:, None], half)}
 
 
-def _swiglu(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _swiglu(_: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
     gate, up = add_planes(inputs["gate"]), add_planes(inputs["up"])
-    return {"out": (gate * up / (np.float32(1) + exponential(-gate))).astype(FP16)}
+    return {"out": halved(gate * up / (np.float32(1) + exponential(-gate)), half)}
 
 
-def _copy(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _copy(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
     return {"out": inputs["x"].copy()}
 
 
-def _axpy(_: SimpleNamespace, inputs: Arrays) -> Arrays:
-    product = inputs["weight"].astype(FP32)[:, None] * inputs["x"].astype(FP32)
-    return {"out": product + inputs["before"].astype(FP32) if "before" in inputs else product}
+def _axpy(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
+    product = real(inputs["weight"])[:, None] * real(inputs["x"])
+    return {"out": product + real(inputs["before"]) if "before" in inputs else product}
 
 
-def _route(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _route(ins: SimpleNamespace, inputs: Arrays, _: Half) -> Arrays:
     chosen = inputs["chosen"].astype(np.int64)
     logits = add_planes(inputs["planes"])
     if not ins.flags & F_ALL:
@@ -349,40 +340,40 @@ def _route(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
     return {"out": np.take_along_axis(weights, chosen, axis=1) if ins.flags & F_ALL else weights}
 
 
-def _moments(_: SimpleNamespace, inputs: Arrays) -> Arrays:
-    x = inputs["x"].astype(FP32)
+def _moments(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
+    x = real(inputs["x"])
     return {"out": np.stack([tree_sum(x, 1), tree_sum(x * x, 1)])}
 
 
-def _layer_norm(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _layer_norm(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
     mean, square = add_planes(inputs["moments"]) / np.float32(ins.imm)
-    root = np.sqrt(np.maximum(square - mean * mean, np.float32(0)) + inputs["eps"].astype(FP32))
-    scaled = (inputs["x"].astype(FP32) - mean[:, None]) * inputs["gain"].astype(FP32)
-    return {"out": (scaled / root[:, None] + inputs["shift"].astype(FP32)).astype(FP16)}
+    root = np.sqrt(np.maximum(square - mean * mean, np.float32(0)) + real(inputs["eps"]))
+    scaled = (real(inputs["x"]) - mean[:, None]) * real(inputs["gain"])
+    return {"out": halved(scaled / root[:, None] + real(inputs["shift"]), half)}
 
 
-def _head_norm(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
-    heads = inputs["x"].astype(FP32).reshape(ins.m, -1, ins.imm)
+def _head_norm(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
+    heads = real(inputs["x"]).reshape(ins.m, -1, ins.imm)
     mean = tree_sum(heads * heads, 2) / np.float32(ins.imm)
-    root = np.sqrt(mean + inputs["eps"].astype(FP32))
-    scaled = heads * inputs["gain"].astype(FP32)
-    return {"out": (scaled / root[:, :, None]).reshape(ins.m, ins.n).astype(FP16)}
+    root = np.sqrt(mean + real(inputs["eps"]))
+    scaled = heads * real(inputs["gain"])
+    return {"out": halved((scaled / root[:, :, None]).reshape(ins.m, ins.n), half)}
 
 
-def _relu(_: SimpleNamespace, inputs: Arrays) -> Arrays:
-    return {"out": np.maximum(_biased(inputs), np.float32(0)).astype(FP16)}
+def _relu(_: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
+    return {"out": halved(np.maximum(_biased(inputs), np.float32(0)), half)}
 
 
-def _bias(_: SimpleNamespace, inputs: Arrays) -> Arrays:
-    return {"out": (inputs["x"].astype(FP32) + inputs["bias"].astype(FP32)).astype(FP16)}
+def _bias(_: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
+    return {"out": halved(real(inputs["x"]) + real(inputs["bias"]), half)}
 
 
-def _sigmoid(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _sigmoid(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
     return {"out": np.float32(1) / (np.float32(1) + exponential(-add_planes(inputs["planes"])))}
 
 
-def _group_limit(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
-    corrected = inputs["x"].astype(FP32) + inputs["correction"].astype(FP32)
+def _group_limit(ins: SimpleNamespace, inputs: Arrays, _: Half) -> Arrays:
+    corrected = real(inputs["x"]) + real(inputs["correction"])
     groups = corrected.reshape(ins.m, ins.imm, -1)
     best = np.sort(groups, axis=2)[:, :, -2:]
     order = np.argsort(-(best[:, :, 0] + best[:, :, 1]), axis=1, kind="stable")[:, : int(inputs["kept"][0])]
@@ -391,14 +382,14 @@ def _group_limit(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
     return {"out": np.where(kept, groups, np.float32(-np.inf)).reshape(ins.m, ins.n)}
 
 
-def _pick(ins: SimpleNamespace, inputs: Arrays) -> Arrays:
-    weights = np.take_along_axis(inputs["x"].astype(FP32), inputs["chosen"].astype(np.int64), axis=1)
+def _pick(ins: SimpleNamespace, inputs: Arrays, _: Half) -> Arrays:
+    weights = np.take_along_axis(real(inputs["x"]), inputs["chosen"].astype(np.int64), axis=1)
     if ins.flags & F_NORMALISE:
         weights = weights / tree_sum(weights, 1)[:, None]
-    return {"out": weights * inputs["scale"].astype(FP32)}
+    return {"out": weights * real(inputs["scale"])}
 
 
-def _argmax(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _argmax(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
     logits = add_planes(inputs["planes"])
     place = logits.argmax(axis=1)
     values = np.take_along_axis(logits, place[:, None], axis=1)[:, 0]
@@ -408,7 +399,7 @@ def _argmax(_: SimpleNamespace, inputs: Arrays) -> Arrays:
     return {"values": values, "indices": indices}
 
 
-def _argmax_merge(_: SimpleNamespace, inputs: Arrays) -> Arrays:
+def _argmax_merge(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
     return _best(inputs["values"], inputs["indices"])
 
 
@@ -421,7 +412,7 @@ def _best(values: NDArray[Any], indices: NDArray[Any]) -> Arrays:
     return {"values": best_value, "indices": best_index}
 
 
-_OPERATIONS: dict[int, Callable[[SimpleNamespace, Arrays], Arrays]] = {
+_OPERATIONS: dict[int, Callable[[SimpleNamespace, Arrays, Half], Arrays]] = {
     V_SUM_SQUARES: _sum_squares,
     V_NORM: _norm,
     V_REDUCE: _reduce,
@@ -444,7 +435,7 @@ _OPERATIONS: dict[int, Callable[[SimpleNamespace, Arrays], Arrays]] = {
     V_SIGMOID: _sigmoid,
     V_GROUP_LIMIT: _group_limit,
     V_PICK: _pick,
-    V_QUANTISE: lambda ins, inputs: {"out": quantised(inputs["x"], inputs["step"], ins.imm)},
+    V_QUANTISE: lambda ins, inputs, _: {"out": quantised(inputs["x"], inputs["step"], ins.imm)},
 }
 
-__all__ = ["Write", "add_planes", "evaluate", "exponential", "operands", "results"]
+__all__ = ["add_planes", "evaluate", "exponential", "operands", "results"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nmpsim.errors import Fault, IllegalScheduleError
 from nmpsim.functional.image import written_pieces
 from nmpsim.functional.interpreter import FunctionalResult, pairs
+from nmpsim.functional.memory import FP16, FP32
 from nmpsim.functional.operations import add_planes
 from nmpsim.program.isa import V_ARGMAX
 from nmpsim.program.program import BeatImage
@@ -51,12 +52,13 @@ def machine_step(
     times: dict[str, NDArray[np.int64]] = {}
     narrow = any(isinstance(image, BeatImage) and image.code for image in result.program.images)
     stem = "cached" if narrow else "new"
+    kind = FP16 if result.half == FP16 else FP32  # NumPy has no BF16
     for part, columns in (("k", model.key_dim), ("v", model.value_dim)):
         shape = (batch, model.kv_heads, columns)
         for layer in range(first_layer, first_layer + layers):
             name = f"layer{layer}.{stem}_{part}"
-            found[name], times[name] = np.zeros(shape, np.float16), np.zeros(shape, np.int64)
-    for image, values in written_pieces(result.program, result.dram):
+            found[name], times[name] = np.zeros(shape, kind), np.zeros(shape, np.int64)
+    for image, values in written_pieces(result.program, result.dram, result.half):
         _, number, part, b, g = image.tensor.split(".")
         name, where = f"layer{number}.{stem}_{part}", (int(b), int(g), slice(image.start, image.start + image.length))
         found[name][where] = values

@@ -1,6 +1,7 @@
 """What a PASS computes: the B operand rebuilt from the bytes of its beats, and the sums in the order of the hardware.
 
-A product of two FP16 numbers is exact in FP32; every addition rounds to FP32.  The additions of one output:
+A product of two FP16 numbers is exact in FP32, one of BF16 where FP32 can hold it; every addition rounds to FP32.  The
+additions of one output:
 
 ====  =====================================================================================================
 flow  order
@@ -17,12 +18,13 @@ TREE  n contiguous: pairwise tree over `taps` successive k of a fold, these one 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import InternalError
-from nmpsim.functional.formats import numbers_of, scaled, unpack
+from nmpsim.functional.formats import numbers_of, real, scaled, unpack
 from nmpsim.functional.memory import FP16
 from nmpsim.program.beats import Tile, beats_of
 from nmpsim.program.isa import B_INT8, CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, TREE, WS
@@ -37,7 +39,9 @@ def delivery(tile: Tile, core: CoreParams, strip: int) -> NDArray[np.int64]:
     return order
 
 
-def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]], step: float = 1.0) -> NDArray[np.float16]:
+def rebuild(
+    tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]], step: float = 1.0, half: np.dtype[Any] = FP16
+) -> NDArray[Any]:
     """B operand of a PASS from the bytes that the strips took: what their decoders give to the PEs.
 
     Parameters
@@ -50,10 +54,12 @@ def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]], step: 
         Per strip, what it took, in order.
     step : float
         Value of one step of INT8 codes without scales.
+    half : dtype
+        Type of the operands of the PEs.
 
     Returns
     -------
-    ndarray of float16, shape (k, n)
+    ndarray of `half`, shape (k, n)
         Padding of the beats is dropped.
 
     Raises
@@ -63,11 +69,11 @@ def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]], step: 
     """
     lines, extent = (tile.k, tile.n) if tile.contiguous == N_CONTIGUOUS else (tile.n, tile.k)
     blocks = -(-extent // core.columns)
-    whole = np.zeros((lines, blocks, core.columns), FP16)
+    whole = np.zeros((lines, blocks, core.columns), half)
     times = np.zeros((lines, blocks), np.int64)
     for strip, raw in enumerate(beats):
         order = delivery(tile, core, strip)
-        whole[order[:, 0], order[:, 1]] = _decoded(tile, core, raw, len(order), step)
+        whole[order[:, 0], order[:, 1]] = _decoded(tile, core, raw, len(order), step, half)
         np.add.at(times, (order[:, 0], order[:, 1]), 1)
     if not (times == 1).all():
         index, block = np.argwhere(times != 1)[0]
@@ -76,17 +82,19 @@ def rebuild(tile: Tile, core: CoreParams, beats: list[NDArray[np.uint8]], step: 
     return flat if tile.contiguous == N_CONTIGUOUS else flat.T
 
 
-def _decoded(tile: Tile, core: CoreParams, raw: NDArray[np.uint8], count: int, step: float) -> NDArray[np.float16]:
+def _decoded(
+    tile: Tile, core: CoreParams, raw: NDArray[np.uint8], count: int, step: float, half: np.dtype[Any]
+) -> NDArray[Any]:
     """Array beats of a strip from its DRAM beats; shape (count, columns)."""
-    codes, scales = unpack(raw, count, tile.code, tile.run)
-    numbers = numbers_of(codes, tile.code)
+    codes, scales = unpack(raw, count, tile.code, tile.run, half)
+    numbers = numbers_of(codes, tile.code, half)
     if tile.run and tile.contiguous == N_CONTIGUOUS:
-        return scaled(numbers, np.repeat(scales, tile.run, axis=0)[:count])
+        return scaled(numbers, np.repeat(scales, tile.run, axis=0)[:count], half)
     if tile.run:
         groups = core.columns // tile.run  # of k in a beat
         each = scales[:, : tile.run * groups].reshape(-1, groups)[:count]
-        return scaled(numbers, np.repeat(each, core.columns // groups, axis=1))
-    return scaled(numbers, np.array(step)) if tile.code == B_INT8 else numbers
+        return scaled(numbers, np.repeat(each, core.columns // groups, axis=1), half)
+    return scaled(numbers, np.array(step), half) if tile.code == B_INT8 else numbers
 
 
 def plane_count(tile: Tile, core: CoreParams) -> int:
@@ -102,14 +110,14 @@ def own_k(tile: Tile, core: CoreParams, group: int) -> NDArray[np.int64]:
     return np.flatnonzero(np.arange(tile.k) // core.columns % groups == group)
 
 
-def multiply(a: NDArray[np.float16], b: NDArray[np.float16], tile: Tile, core: CoreParams) -> NDArray[np.float32]:
+def multiply(a: NDArray[Any], b: NDArray[Any], tile: Tile, core: CoreParams) -> NDArray[np.float32]:
     """Product as the hardware sums it.
 
     Parameters
     ----------
-    a : ndarray of float16, shape (m, k)
-        Operand A.
-    b : ndarray of float16, shape (k, n)
+    a : ndarray, shape (m, k)
+        Operand A; FP16 or BF16.
+    b : ndarray, shape (k, n)
         Operand B.
     tile : Tile
         Flow, group and split.
@@ -121,7 +129,7 @@ def multiply(a: NDArray[np.float16], b: NDArray[np.float16], tile: Tile, core: C
     ndarray of float32, shape (plane, m, n)
         One plane, or one per group under fission-K on an array.
     """
-    x, y = a.astype(np.float32), b.astype(np.float32)
+    x, y = real(a), real(b)
     groups = core.strips // tile.group
     if tile.flow == TREE and tile.contiguous == K_CONTIGUOUS:
         return _taps(x, y, core)[None]

@@ -1,10 +1,10 @@
 """How far a machine's step may lie from the reference: rounding errors propagated through the whole step.
 
 Machine and reference round the same results to FP16, but sum in another order, so that the same result may round
-differently.  Each such difference is a *source*: a zero-mean number of at most one unit in the last place
-(max(2^-10 |x|, 2^-24)), plus the FP32 summation bound gamma_n sum |a b| of that result; n counts 64 additions more
-than the sum has terms, for planes and partial sums over PUs.  Results that a schedule may or may not store as FP16 (an
-expert's output) have a source of half a unit in the last place.
+differently.  Each such difference is a *source*: a zero-mean number of at most one unit in the last place (of FP16
+max(2^-10 |x|, 2^-24), of BF16 max(2^-7 |x|, 2^-133)), plus the FP32 summation bound gamma_n sum |a b| of that result; n
+counts 64 additions more than the sum has terms, for planes and partial sums over PUs.  Results that a schedule may or
+may not store as FP16 (an expert's output) have a source of half a unit in the last place.
 
 To first order the error of a result is a linear function of all sources: its row of a matrix L, which is carried from
 operator to operator by the derivative of each operator at the reference (columns are sources; in the scale of the
@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 
 from nmpsim.errors import Fault, WorkloadError
 from nmpsim.functional.image import Tensors
+from nmpsim.functional.memory import HALVES
 from nmpsim.functional.reference import Reals, Step, appended, caches
-from nmpsim.functional.tolerance import gamma
+from nmpsim.functional.tolerance import ROUNDOFF, gamma
 from nmpsim.workload import ABSORBED, LAYER_NORM, PER_HEAD, RELU, SIGMOID, Model, Routing
 
 CHANCE = 1e-9
@@ -54,6 +55,7 @@ def step_bounds(
     routing: Routing | None = None,
     layers: int | None = None,
     first_layer: int = 0,
+    operands: str = "fp16",
 ) -> dict[str, Reals]:
     """Bound the distance of a correct machine from the reference.
 
@@ -71,6 +73,8 @@ def step_bounds(
         Number of layers; all from ``first_layer`` on by default.
     first_layer : int
         First of them.
+    operands : str
+        Format of the PEs of the chip: ``fp16`` or ``bf16``.
 
     Returns
     -------
@@ -87,13 +91,10 @@ def step_bounds(
     numbers = range(first_layer, first_layer + depth)
     total = sum(values.size for values in reference.values())
     factor = np.sqrt(2 * np.log(2 * total / CHANCE))
-    bounds = {
-        name: np.zeros(values.shape)
-        for name, values in reference.items()
-        if not name.endswith("softmax") and name != "sampling"
-    }
+    bounded = [name for name in reference if not name.endswith("softmax") and name != "sampling"]
+    bounds = {name: np.zeros(reference[name].shape) for name in bounded}
     for sequence in range(len(reference["embedding"])):
-        _Sequence(model, tensors, reference, routing, sequence, factor, bounds).step(numbers)
+        _Sequence(model, tensors, reference, routing, sequence, factor, bounds, HALVES[operands]).step(numbers)
     return bounds
 
 
@@ -146,10 +147,12 @@ class _Sequence:
         sequence: int,
         factor: float,
         bounds: dict[str, Reals],
+        half: np.dtype[Any],
     ) -> None:
         self.model, self.tensors, self.reference, self.routing = model, tensors, reference, routing
         self.sequence, self.factor, self.bounds = sequence, SECOND_ORDER * factor, bounds
         self.width = 0
+        self.roundoff, self.least = ROUNDOFF[half]
 
     def step(self, layers: range) -> None:
         """Carry the errors through a step (changes `bounds`)."""
@@ -299,8 +302,8 @@ class _Sequence:
         """Carry errors of queries and new keys and values, shape (head, column, source), to the values."""
         model, b, group = self.model, self.sequence, self.model.heads // self.model.kv_heads
         for g in range(model.kv_heads):
-            self.note_part(f"{name}.new_k", new_keys[g], g)
-            self.note_part(f"{name}.new_v", new_values[g], g)
+            self.note(f"{name}.new_k", new_keys[g], (b, g))
+            self.note(f"{name}.new_v", new_values[g], (b, g))
         keys, values = caches(model, self.tensors, prefix, b, *appended(self.reference, name, b))
         if f"{name}.cached_k" in self.reference:  # both sides read the same numbers from the cache
             new_keys, new_values = 0 * new_keys, 0 * new_values
@@ -311,7 +314,7 @@ class _Sequence:
             score[-1] += query_value[h] @ new_keys[g]
             terms = keys.shape[-1] + EXTRA_TERMS
             score = self.source(score, gamma(terms) * (abs(keys[g]) @ abs(query_value[h])))
-            self.note_part(f"{name}.score", score, h)
+            self.note(f"{name}.score", score, (b, h))
             exponent = score * model.score_scale
             self.require(self.factor * np.sqrt((exponent**2).sum(axis=1)).max(), f"{name}.score")
             raw = self.reference[f"{name}.softmax"][b, h].astype(np.float64)
@@ -319,7 +322,7 @@ class _Sequence:
             result = weights @ values[g]
             carried = (values[g] - result).T * weights @ exponent
             carried = self.total(carried, weights[-1] * new_values[g])
-            rounding = np.maximum(2.0**-10 * raw, 2.0**-24) + gamma(EXTRA_TERMS) * raw
+            rounding = 2 * np.maximum(self.roundoff * raw, self.least) + gamma(EXTRA_TERMS) * raw
             out.append(self.source_of(carried, (values[g] - result).T * (rounding / raw.sum())))
         return self.half(np.concatenate([self.pad(part) for part in out]), f"{name}.value")
 
@@ -375,7 +378,7 @@ class _Sequence:
             active = self.swiglu(normed, entry, f"{source}.gate_up", f"{stem}.activation", row)
             value = self.reference[f"{stem}.down"][row]
             down = self.project(active, self.value(f"{stem}.activation", row), self.weight(f"{source}.down"))
-            down = self.source(down, np.maximum(2.0**-11 * abs(value), 2.0**-25))
+            down = self.source(down, np.maximum(self.roundoff * abs(value), self.least))
             self.note(f"{stem}.down", down, row)
             total = self.total(total, self.total(gates[place] * down, np.outer(value, self.pad(weights)[place])))
         self.note(f"{name}.combine", total)
@@ -404,7 +407,7 @@ class _Sequence:
     def half(self, x: Reals, name: str, row: int | None = None) -> Reals:
         """Add the rounding of a result of the reference to FP16, and note its bound."""
         value = self.value(name, row)
-        rounded = self.source(x, np.maximum(2.0**-10 * abs(value), 2.0**-24))
+        rounded = self.source(x, 2 * np.maximum(self.roundoff * abs(value), self.least))
         self.note(name, rounded, row)
         return rounded
 
@@ -426,13 +429,9 @@ class _Sequence:
         """Errors of a sum."""
         return self.pad(x) + self.pad(y)
 
-    def note(self, name: str, x: Reals, row: int | None = None) -> None:
-        """Note the bound of one row of a result."""
+    def note(self, name: str, x: Reals, row: int | tuple[int, int] | None = None) -> None:
+        """Note the bound of one row of a result, or of one head of a row."""
         self.bounds[name][self.sequence if row is None else row] = self.factor * np.sqrt((x**2).sum(axis=1))
-
-    def note_part(self, name: str, x: Reals, head: int) -> None:
-        """Note the bound of one head of a result."""
-        self.bounds[name][self.sequence, head] = self.factor * np.sqrt((x**2).sum(axis=1))
 
     def value(self, name: str, row: int | None = None) -> Reals:
         """One row of a result of the reference."""

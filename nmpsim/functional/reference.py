@@ -1,6 +1,7 @@
 """One decode step in plain NumPy, operator by operator: what the numbers should be.
 
-Arithmetic is FP64; results are rounded to FP16 where the machine stores FP16, and nowhere else.  Tensors are named as
+Arithmetic is FP64; results are rounded to FP16 (or BF16) where the machine stores it, and nowhere
+else.  Tensors are named as
 in `nmpsim.functional.image`.  The results of a step, by name (L the layer, X the expert; names of the operator graph):
 
 =======================  =================  =======  ==========================================================
@@ -40,13 +41,15 @@ name                     shape              stored   content
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nmpsim.functional.formats import as_numbers
 from nmpsim.functional.image import Tensors
+from nmpsim.functional.memory import HALVES
 from nmpsim.workload import (
     ABSORBED,
     LAYER_NORM,
@@ -61,6 +64,11 @@ from nmpsim.workload import (
 
 Reals = NDArray[np.float64]
 Step = dict[str, NDArray[Any]]
+Stored = NDArray[np.floating]
+"""Numbers of the format of the PEs."""
+
+Half = Callable[[NDArray[Any]], Stored]
+"""Rounds to that format."""
 
 
 def reference_step(
@@ -73,6 +81,7 @@ def reference_step(
     layers: int | None = None,
     first_layer: int = 0,
     cached: Step | None = None,
+    operands: str = "fp16",
 ) -> Step:
     """Compute a decode step.
 
@@ -95,39 +104,42 @@ def reference_step(
     cached : dict of ndarray, optional
         New keys and values as a narrow cache holds them, by name (``layerL.cached_k``, ``layerL.cached_v``): what the
         machine under test has stored, since a rounding error may move them to the next number of the format.
+    operands : str
+        Format of the PEs of the chip: ``fp16`` or ``bf16``.
 
     Returns
     -------
     dict of ndarray
-        By name, see the module; FP16 results as float16, others as float64.
+        By name, see the module; stored results as float16, or as float32 where they are BF16; others as float64.
     """
+    half = _rounding(operands)
     depth = model.layers - first_layer if layers is None else layers
     assert len(tokens) == batch
-    step: Step = dict(cached or {}) | {"embedding": _half(_real(tensors["embedding"])[np.asarray(tokens, np.int64)])}
+    step: Step = dict(cached or {}) | {"embedding": half(_real(tensors["embedding"])[np.asarray(tokens, np.int64)])}
     x = step["embedding"]
     if model.learned_positions:
-        x = _half(_real(x) + _real(tensors["positions"])[context - 1 + OPT_POSITION_OFFSET])
+        x = half(_real(x) + _real(tensors["positions"])[context - 1 + OPT_POSITION_OFFSET])
         step["position"] = x
     for layer in range(first_layer, first_layer + depth):
         name, prefix = f"layer{layer}", f"layers.{layer}"
-        step[f"{name}.attn_norm"] = _norm(x, tensors[f"{prefix}.norm1"], model)
+        step[f"{name}.attn_norm"] = _norm(half, x, tensors[f"{prefix}.norm1"], model)
         attend = _attention if model.latent is None else _latent_attention
-        attention = attend(model, context, tensors, prefix, step, name)
-        x = _half(_real(x) + attention @ _real(tensors[f"{prefix}.attn_out"]) + _bias(tensors, f"{prefix}.attn_out"))
+        attention = attend(half, model, context, tensors, prefix, step, name)
+        x = half(_real(x) + attention @ _real(tensors[f"{prefix}.attn_out"]) + _bias(tensors, f"{prefix}.attn_out"))
         step[f"{name}.attn_residual"] = x
-        normed = _norm(x, tensors[f"{prefix}.norm2"], model)
+        normed = _norm(half, x, tensors[f"{prefix}.norm2"], model)
         step[f"{name}.ffn_norm"] = normed
         if model.has_experts(layer):
             assert routing is not None
-            out = _experts(model, tensors, prefix, routing, layer, step)
+            out = _experts(half, model, tensors, prefix, routing, layer, step)
         else:
-            step[f"{name}.activation"] = _activation(model, normed, tensors, prefix)
+            step[f"{name}.activation"] = _activation(half, model, normed, tensors, prefix)
             out = _real(step[f"{name}.activation"]) @ _real(tensors[f"{prefix}.down"]) + _bias(
                 tensors, f"{prefix}.down"
             )
-        x = _half(_real(x) + out)
+        x = half(_real(x) + out)
         step[f"{name}.ffn_residual"] = x
-    step["final_norm"] = _norm(x, tensors["final_norm"], model)
+    step["final_norm"] = _norm(half, x, tensors["final_norm"], model)
     step["lm_head"] = _real(step["final_norm"]) @ _real(tensors["lm_head"])
     step["sampling"] = step["lm_head"].argmax(axis=1)
     return step
@@ -160,31 +172,31 @@ def caches(
     return keys, values
 
 
-def _attention(model: Model, context: int, tensors: Tensors, prefix: str, step: Step, name: str) -> Reals:
+def _attention(half: Half, model: Model, context: int, tensors: Tensors, prefix: str, step: Step, name: str) -> Reals:
     """Attention output (B, HE) from the norm; notes qkv, qk_norm, rope, score, softmax and value in `step`."""
     product = _real(step[f"{name}.attn_norm"]) @ _real(tensors[f"{prefix}.qkv"])
-    step[f"{name}.qkv"] = qkv = _half(product + _bias(tensors, f"{prefix}.qkv"))
+    step[f"{name}.qkv"] = qkv = half(product + _bias(tensors, f"{prefix}.qkv"))
     queries, keys, values = split_qkv(model, qkv)
     turned: NDArray[Any] = np.concatenate([queries, keys], axis=1)
     batch = len(turned)
     if model.qk_norm:
-        turned = _norm_heads(model, queries, keys, tensors, prefix)
+        turned = _norm_heads(half, model, queries, keys, tensors, prefix)
         step[f"{name}.qk_norm"] = turned.reshape(batch, -1)
     if model.rope_dim:
-        turned = _rotate(turned, _real(tensors["rope"])[0])
+        turned = _rotate(half, turned, _real(tensors["rope"])[0])
         step[f"{name}.rope"] = turned.reshape(batch, -1)
     new = turned[:, model.heads :], values
-    return _cached(model, context, tensors, prefix, step, name, turned[:, : model.heads], new)
+    return _cached(half, model, context, tensors, prefix, step, name, turned[:, : model.heads], new)
 
 
 def _norm_heads(
-    model: Model, queries: NDArray[Any], keys: NDArray[Any], tensors: Tensors, prefix: str
-) -> NDArray[np.float16]:
+    half: Half, model: Model, queries: NDArray[Any], keys: NDArray[Any], tensors: Tensors, prefix: str
+) -> Stored:
     """RMSNorm of queries and keys, per head or of all heads together."""
     parts = []
     for name, heads in (("q_norm", queries), ("k_norm", keys)):
         rows = heads if model.qk_norm == PER_HEAD else heads.reshape(len(heads), -1)
-        parts.append(_rms(rows, tensors[f"{prefix}.{name}"].reshape(-1), model.rms_eps).reshape(heads.shape))
+        parts.append(_rms(half, rows, tensors[f"{prefix}.{name}"].reshape(-1), model.rms_eps).reshape(heads.shape))
     return np.concatenate(parts, axis=1)
 
 
@@ -194,39 +206,42 @@ def split_latents(latent: Latent, rows: NDArray[Any]) -> tuple[NDArray[Any], NDA
     return rows[..., : latent.q_rank], rows[..., latent.q_rank : second], rows[..., second:]
 
 
-def _latent_attention(model: Model, context: int, tensors: Tensors, prefix: str, step: Step, name: str) -> Reals:
+def _latent_attention(
+    half: Half, model: Model, context: int, tensors: Tensors, prefix: str, step: Step, name: str
+) -> Reals:
     """Latent attention: output (B, H v) from the norm; notes everything on the way in `step`."""
     latent, heads = model.latent, model.heads
     assert latent is not None
-    step[f"{name}.latent"] = rows = _half(_real(step[f"{name}.attn_norm"]) @ _real(tensors[f"{prefix}.latent"]))
+    step[f"{name}.latent"] = rows = half(_real(step[f"{name}.attn_norm"]) @ _real(tensors[f"{prefix}.latent"]))
     batch = len(rows)
     for_queries, for_keys, shared = split_latents(latent, rows)
-    step[f"{name}.q_norm"] = _rms(for_queries, tensors[f"{prefix}.q_norm"].reshape(-1), model.rms_eps)
-    step[f"{name}.kv_norm"] = kept = _rms(for_keys, tensors[f"{prefix}.kv_norm"].reshape(-1), model.rms_eps)
-    step[f"{name}.q_up"] = _half(_real(step[f"{name}.q_norm"]) @ _real(tensors[f"{prefix}.q_up"]))
+    step[f"{name}.q_norm"] = _rms(half, for_queries, tensors[f"{prefix}.q_norm"].reshape(-1), model.rms_eps)
+    step[f"{name}.kv_norm"] = kept = _rms(half, for_keys, tensors[f"{prefix}.kv_norm"].reshape(-1), model.rms_eps)
+    step[f"{name}.q_up"] = half(_real(step[f"{name}.q_norm"]) @ _real(tensors[f"{prefix}.q_up"]))
     queries = step[f"{name}.q_up"].reshape(batch, heads, model.head_dim)
     both = np.concatenate([queries[:, :, latent.nope :], shared[:, None]], axis=1)
-    turned = _rotate(both, _real(tensors["rope"])[0])
+    turned = _rotate(half, both, _real(tensors["rope"])[0])
     step[f"{name}.rope"] = turned.reshape(batch, -1)
     plain, key = queries[:, :, : latent.nope], turned[:, heads:]
     if latent.form != ABSORBED:
-        step[f"{name}.kv_up"] = _half(_real(kept) @ _real(tensors[f"{prefix}.kv_up"]))
+        step[f"{name}.kv_up"] = half(_real(kept) @ _real(tensors[f"{prefix}.kv_up"]))
         parts = step[f"{name}.kv_up"].reshape(batch, heads, latent.nope + latent.value)
         keys = np.concatenate([parts[:, :, : latent.nope], np.repeat(key, heads, axis=1)], axis=2)
         full = np.concatenate([plain, turned[:, :heads]], axis=2)
-        return _cached(model, context, tensors, prefix, step, name, full, (keys, parts[:, :, latent.nope :]))
+        return _cached(half, model, context, tensors, prefix, step, name, full, (keys, parts[:, :, latent.nope :]))
     absorb = _real(tensors[f"{prefix}.absorb"]).reshape(heads, latent.nope, latent.kv_rank)
-    absorbed = _half(np.einsum("bhn,hnc->bhc", _real(plain), absorb))
+    absorbed = half(np.einsum("bhn,hnc->bhc", _real(plain), absorb))
     step[f"{name}.absorb"] = absorbed.reshape(batch, -1)
     full = np.concatenate([absorbed, turned[:, :heads]], axis=2)
     new = np.concatenate([kept[:, None], key], axis=2), kept[:, None]
-    out = _cached(model, context, tensors, prefix, step, name, full, new).reshape(batch, heads, latent.kv_rank)
+    out = _cached(half, model, context, tensors, prefix, step, name, full, new).reshape(batch, heads, latent.kv_rank)
     up = _real(tensors[f"{prefix}.value_up"]).reshape(heads, latent.kv_rank, latent.value)
-    step[f"{name}.value_up"] = _half(np.einsum("bhc,hcv->bhv", out, up).reshape(batch, -1))
+    step[f"{name}.value_up"] = half(np.einsum("bhc,hcv->bhv", out, up).reshape(batch, -1))
     return _real(step[f"{name}.value_up"])
 
 
 def _cached(
+    half: Half,
     model: Model,
     context: int,
     tensors: Tensors,
@@ -241,20 +256,22 @@ def _cached(
     step[f"{name}.new_k"], step[f"{name}.new_v"] = new
     score = np.zeros((batch, model.heads, context))
     out = np.zeros((batch, model.heads, model.value_dim))
-    softmax = np.zeros((batch, model.heads, context), np.float16)
+    softmax = half(np.zeros((batch, model.heads, context)))
     for b in range(batch):
         keys, values = caches(model, tensors, prefix, b, *appended(step, name, b))
         for h in range(model.heads):
             score[b, h] = keys[h // group] @ _real(queries[b, h])
-            softmax[b, h] = _half(np.exp((score[b, h] - score[b, h].max()) * model.score_scale))
+            softmax[b, h] = half(np.exp((score[b, h] - score[b, h].max()) * model.score_scale))
             weights = _real(softmax[b, h])
             out[b, h] = weights @ values[h // group] / weights.sum()
     step[f"{name}.score"], step[f"{name}.softmax"] = score, softmax
-    step[f"{name}.value"] = _half(out.reshape(batch, -1))
+    step[f"{name}.value"] = half(out.reshape(batch, -1))
     return _real(step[f"{name}.value"])
 
 
-def _experts(model: Model, tensors: Tensors, prefix: str, routing: Routing, layer: int, step: Step) -> Reals:
+def _experts(
+    half: Half, model: Model, tensors: Tensors, prefix: str, routing: Routing, layer: int, step: Step
+) -> Reals:
     """Weighted sum of the experts (B, D) from the norm; notes router, topk, experts and combine in `step`."""
     name = f"layer{layer}"
     normed = step[f"{name}.ffn_norm"]
@@ -263,12 +280,12 @@ def _experts(model: Model, tensors: Tensors, prefix: str, routing: Routing, laye
     gates = gates_of(model, logits, chosen)
     total = np.zeros((len(normed), model.hidden))
     if model.gating.shared_ffn:
-        active = _swiglu(normed, tensors[f"{prefix}.shared.gate_up"])
+        active = _swiglu(half, normed, tensors[f"{prefix}.shared.gate_up"])
         total += _real(active) @ _real(tensors[f"{prefix}.shared.down"])
         step[f"{name}.shared.activation"], step[f"{name}.shared.down"] = active, total.copy()
     for expert, rows in routing.tokens[layer].items():
         own = list(rows)
-        active = _swiglu(normed[own], tensors[f"{prefix}.expert.{expert}.gate_up"])
+        active = _swiglu(half, normed[own], tensors[f"{prefix}.expert.{expert}.gate_up"])
         down = _real(active) @ _real(tensors[f"{prefix}.expert.{expert}.down"])
         total[own] += gates[own][chosen[own] == expert][:, None] * down
         step[f"{name}.expert{expert}.activation"], step[f"{name}.expert{expert}.down"] = active, down
@@ -290,20 +307,20 @@ def gates_of(model: Model, logits: Reals, chosen: NDArray[np.int64]) -> Reals:
     return np.asarray(gating.scale * gates, np.float64)
 
 
-def _norm(x: NDArray[Any], gain: NDArray[Any], model: Model) -> NDArray[np.float16]:
+def _norm(half: Half, x: NDArray[Any], gain: NDArray[Any], model: Model) -> Stored:
     if model.norm != LAYER_NORM:
-        return _rms(x, gain.reshape(-1), model.rms_eps)
+        return _rms(half, x, gain.reshape(-1), model.rms_eps)
     values = _real(x)
     apart = values - values.mean(axis=1, keepdims=True)
     spread = np.sqrt((apart**2).mean(axis=1, keepdims=True) + model.rms_eps)
-    return _half(apart * _real(gain)[0] / spread + _real(gain)[1])
+    return half(apart * _real(gain)[0] / spread + _real(gain)[1])
 
 
-def _rms(x: NDArray[Any], gain: NDArray[Any], eps: float) -> NDArray[np.float16]:
+def _rms(half: Half, x: NDArray[Any], gain: NDArray[Any], eps: float) -> Stored:
     """RMSNorm over the last axis."""
     values = _real(x)
     mean = (values**2).mean(axis=-1, keepdims=True)
-    return _half(values * _real(gain) / np.sqrt(mean + eps))
+    return half(values * _real(gain) / np.sqrt(mean + eps))
 
 
 def _bias(tensors: Tensors, name: str) -> Reals | float:
@@ -311,29 +328,31 @@ def _bias(tensors: Tensors, name: str) -> Reals | float:
     return _real(tensors[f"{name}_bias"]).reshape(1, -1) if f"{name}_bias" in tensors else 0.0
 
 
-def _activation(model: Model, x: NDArray[Any], tensors: Tensors, prefix: str) -> NDArray[np.float16]:
+def _activation(half: Half, model: Model, x: NDArray[Any], tensors: Tensors, prefix: str) -> Stored:
     """Activations of a dense network."""
     if model.network != RELU:
-        return _swiglu(x, tensors[f"{prefix}.gate_up"])
-    return _half(np.maximum(_real(x) @ _real(tensors[f"{prefix}.up"]) + _bias(tensors, f"{prefix}.up"), 0))
+        return _swiglu(half, x, tensors[f"{prefix}.gate_up"])
+    return half(np.maximum(_real(x) @ _real(tensors[f"{prefix}.up"]) + _bias(tensors, f"{prefix}.up"), 0))
 
 
-def _rotate(heads: NDArray[Any], table: Reals) -> NDArray[np.float16]:
-    half = heads.shape[-1] // 2
-    cos, sin = table[:half], table[half:]
-    first, second = _real(heads[..., :half]), _real(heads[..., half:])
-    return _half(np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1))
+def _rotate(half: Half, heads: NDArray[Any], table: Reals) -> Stored:
+    turned = heads.shape[-1] // 2
+    cos, sin = table[:turned], table[turned:]
+    first, second = _real(heads[..., :turned]), _real(heads[..., turned:])
+    return half(np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1))
 
 
-def _swiglu(x: NDArray[Any], gate_up: NDArray[Any]) -> NDArray[np.float16]:
+def _swiglu(half: Half, x: NDArray[Any], gate_up: NDArray[Any]) -> Stored:
     both = _real(x) @ _real(gate_up)
     gate, up = np.split(both, 2, axis=1)
-    return _half(gate * up / (1 + np.exp(-gate)))
+    return half(gate * up / (1 + np.exp(-gate)))
 
 
 def _real(values: NDArray[Any]) -> Reals:
     return values.astype(np.float64)
 
 
-def _half(values: NDArray[Any]) -> NDArray[np.float16]:
-    return values.astype(np.float16)
+def _rounding(operands: str) -> Half:
+    """Return what rounds to the format of the PEs."""
+    kind = HALVES[operands]
+    return lambda values: as_numbers(values, kind)

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from nmpsim.errors import Fault, IllegalScheduleError
 from nmpsim.functional.image import Tensors, written_pieces
 from nmpsim.functional.interpreter import FunctionalResult, pairs
+from nmpsim.functional.memory import FP16, FP32
 from nmpsim.functional.operations import add_planes
 from nmpsim.program.isa import V_ARGMAX
 from nmpsim.program.system import stack_tensor
-from nmpsim.workload import Model
+from nmpsim.workload import ALL_HEADS, Model
 from nmpsim.workload.shards import Shard, balanced_share
 
 Arrays = dict[str, NDArray[Any]]
@@ -63,6 +64,9 @@ def _shard_of(name: str, values: NDArray[Any], shard: Shard) -> tuple[str, NDArr
     if last in ("qkv", "qkv_bias"):
         return name, values[..., _qkv_columns(whole, shard)]
     heads = {"q_up": whole.head_dim}
+    if whole.qk_norm == ALL_HEADS and last in ("q_norm", "k_norm"):
+        number, first = (own.heads, shard.first_head) if last == "q_norm" else (own.kv_heads, shard.first_kv_head)
+        return name, values[..., _spread(np.arange(first, first + number), whole.head_dim)]
     rows_of_head = {"attn_out": whole.output_dim}
     if whole.latent is not None:
         latent = whole.latent
@@ -129,12 +133,13 @@ def system_step(result: FunctionalResult, shards: list[Shard], batch: int, layer
     tokens = [pairs(result.results[f"stack{shard.stack}:tokens"])[1] for shard in shards]
     found: Arrays = {"sampling": tokens[0]}
     times: dict[str, NDArray[np.int64]] = {}
+    kind = FP16 if result.half == FP16 else FP32  # NumPy has no BF16
     for part, columns in (("k", model.key_dim), ("v", model.value_dim)):
         for layer in range(first_layer, first_layer + layers):
             shape = (batch, model.kv_heads, columns)
             name = f"layer{layer}.new_{part}"
-            found[name], times[name] = np.zeros(shape, np.float16), np.zeros(shape, np.int64)
-    for image, values in written_pieces(result.program, result.dram):
+            found[name], times[name] = np.zeros(shape, kind), np.zeros(shape, np.int64)
+    for image, values in written_pieces(result.program, result.dram, result.half):
         stack, tensor = image.tensor.split(":")
         _, number, part, b, g = tensor.split(".")
         head = shards[int(stack.removeprefix("stack"))].first_kv_head + int(g)

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmpsim.functional.formats import as_numbers
+from nmpsim.functional.memory import FP16, HALVES
 from nmpsim.workload import ABSORBED, ALL_HEADS, LAYER_NORM, OPT_POSITION_OFFSET, RELU, Model
 
 
 def random_tensors(
-    model: Model, batch: int, context: int, layers: int, seed: int, first_layer: int = 0
+    model: Model, batch: int, context: int, layers: int, seed: int, first_layer: int = 0, operands: str = "fp16"
 ) -> dict[str, NDArray[Any]]:
     """Draw weights and a KV cache, scaled so that activations stay of order one.
 
@@ -25,12 +27,14 @@ def random_tensors(
         Seed of the generator.
     first_layer : int
         First of the layers.
+    operands : str
+        Format of the PEs of the chip: ``fp16`` or ``bf16``.
 
     Returns
     -------
     dict of ndarray
-        All tensors of the step, FP16 (``rope`` and ``router_bias`` FP32).  The new row of keys and values is not a
-        number.
+        All tensors of the step, FP16, or numbers of BF16 in FP32 (``rope`` and ``router_bias`` are any FP32).  The new
+        row of keys and values is not a number.
     """
     draw = _Draw(model, np.random.default_rng(seed))
     width = model.hidden
@@ -52,7 +56,8 @@ def random_tensors(
     tensors["rope"] = rope_table(model, context - 1)
     if model.learned_positions:
         tensors["positions"] = draw.plain(model.max_positions + OPT_POSITION_OFFSET, width)
-    return tensors
+    half = HALVES[operands]
+    return {name: as_numbers(v, half) if v.dtype == FP16 else v for name, v in tensors.items()}
 
 
 def rope_table(model: Model, position: int) -> NDArray[np.float32]:

@@ -5,7 +5,8 @@ The bounds are derived, not fitted.  With u = 2^-24 (FP32, round to nearest):
 * A sum of n terms in any order of FP32 additions differs from the exact sum by at most gamma_(n-1) times the sum of
   the absolute terms, gamma_n = n u / (1 - n u).  Products of two FP16 numbers are exact in FP32.
 * One more FP32 operation multiplies by (1 + d), |d| <= u; exponentials are counted as two roundings.
-* Storing x, known up to e, as FP16 adds at most half a unit in the last place: max(2^-11 (|x| + e), 2^-25).
+* Storing x, known up to e, as FP16 adds at most half a unit in the last place: max(2^-11 (|x| + e), 2^-25); as BF16
+  max(2^-8 (|x| + e), 2^-134), and a product of two BF16 numbers below 2^-126 is rounded like a sum.
 * An exponent known up to e gives a relative error of at most exp(e) - 1; d/dx of x / (1 + exp(-x)) lies in (-0.1, 1.1).
 * FP64 itself rounds 2^29 times finer; results below 2^-126 (FP32 subnormal) get that much slack.
 
@@ -17,17 +18,18 @@ any order); IEEE 754-2019 for the formats.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmpsim.errors import Fault
-from nmpsim.functional.formats import LARGEST_FP8, LARGEST_INT8, numbers_of
+from nmpsim.functional.formats import LARGEST_FP8, LARGEST_INT8, numbers_of, real
 from nmpsim.functional.interpreter import FunctionalResult
+from nmpsim.functional.memory import BF16, FP16
 from nmpsim.functional.operations import Arrays
 from nmpsim.functional.product import own_k, plane_count
 from nmpsim.functional.records import Execution
@@ -68,8 +70,8 @@ from nmpsim.spec.params import CoreParams, MachineParams
 U = 2.0**-24
 """Unit roundoff of FP32."""
 
-HALF_ULP, TINY_ULP = 2.0**-11, 2.0**-25
-"""FP16: unit roundoff, and half the distance of subnormal numbers."""
+ROUNDOFF: Mapping[np.dtype[Any], tuple[float, float]] = {FP16: (2.0**-11, 2.0**-25), BF16: (2.0**-8, 2.0**-134)}
+"""FP16 and BF16: unit roundoff, and half the distance of subnormal numbers."""
 
 SMALLEST = 2.0**-126
 """Smallest normal FP32 number."""
@@ -80,6 +82,18 @@ SWIGLU_SLOPE = 1.1
 Reals = NDArray[np.float64]
 Bounded = tuple[Reals, Reals]
 """Exact value and bound of the machine's error."""
+
+
+class Stored(NamedTuple):
+    """Exact value and bound of the machine's error before the result is rounded to FP16 or BF16."""
+
+    value: Reals
+    error: Reals
+
+    def rounded(self, half: np.dtype[Any]) -> Bounded:
+        """Value and bound after the rounding."""
+        relative, least = ROUNDOFF[half]
+        return self.value, self.error + np.maximum(relative * (abs(self.value) + self.error), least)
 
 
 @dataclass(frozen=True)
@@ -141,7 +155,8 @@ def deviation(execution: Execution, core: CoreParams) -> tuple[float, str]:
             if ins.op == V_QUANTISE:
                 outputs = {"out": _reals(numbers_of(outputs["out"], ins.imm)) * float(inputs["step"][0])}
             expected = _VECTOR[ins.op](ins, {name: _reals(values) for name, values in inputs.items()}, outputs)
-    ratios = {name: _ratio(outputs[name], *bounded) for name, bounded in expected.items()}
+    bounds = {n: b.rounded(outputs[n].dtype) if isinstance(b, Stored) else b for n, b in expected.items()}
+    ratios = {name: _ratio(outputs[name], *bounded) for name, bounded in bounds.items()}
     name = max(ratios, key=lambda key: np.inf if np.isnan(ratios[key]) else ratios[key])
     return ratios[name], name
 
@@ -151,18 +166,13 @@ def gamma(n: int) -> float:
     return n * U / (1 - n * U)
 
 
-def stored(value: Reals, error: Reals) -> Bounded:
-    """Value and bound after the rounding to FP16."""
-    return value, error + np.maximum(HALF_ULP * (abs(value) + error), TINY_ULP)
-
-
 def summed(planes: Reals) -> Bounded:
     """Sum over the first axis in FP32."""
     return planes.sum(axis=0), gamma(len(planes) - 1) * abs(planes).sum(axis=0)
 
 
 def _reals(values: NDArray[Any]) -> Reals:
-    return values.astype(np.float64)
+    return (real(values) if values.dtype == BF16 else values).astype(np.float64)
 
 
 def _ratio(found: NDArray[Any], value: Reals, bound: Reals) -> float:
@@ -182,35 +192,35 @@ def _pass(ins: SimpleNamespace, inputs: Arrays, core: CoreParams) -> Bounded:
     return value, bound + 2.0**-50 * ins.k * (abs(a) @ abs(b))  # the FP64 product rounds too
 
 
-def _sum_squares(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _sum_squares(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     value = (i["x"] ** 2).sum(axis=1)
     return {"out": (value, gamma(i["x"].shape[1]) * value)}
 
 
-def _norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     # planes - 1 additions, division by imm, eps, root, product, division
     mean = i["squares"].sum(axis=0) / ins.imm
     value = i["x"] * i["gain"] / np.sqrt(mean + i["eps"])[:, None]
-    return {"out": stored(value, gamma(len(i["squares"]) + 4) * abs(value))}
+    return {"out": Stored(value, gamma(len(i["squares"]) + 4) * abs(value))}
 
 
-def _reduce(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _reduce(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     terms = i["planes"] if "planes" in i else np.stack([i["x"], i["y"]])
     for more in ("residual", "bias"):
         terms = np.concatenate([terms, np.broadcast_to(i[more], terms[:1].shape)]) if more in i else terms
     bounded = summed(terms)
-    return {"out": bounded if ins.flags & F_OUT_FP32 else stored(*bounded)}
+    return {"out": bounded if ins.flags & F_OUT_FP32 else Stored(*bounded)}
 
 
-def _rope(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _rope(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     heads = i["x"].reshape(ins.m, ins.n // ins.imm, 2, ins.imm // 2)
     swapped = heads[:, :, ::-1] * np.array([-1.0, 1.0])[:, None]
     value = heads * i["cos"] + swapped * i["sin"]
     error = gamma(2) * (abs(heads * i["cos"]) + abs(swapped * i["sin"]))
-    return {"out": stored(value.reshape(ins.m, ins.n), error.reshape(ins.m, ins.n))}
+    return {"out": Stored(value.reshape(ins.m, ins.n), error.reshape(ins.m, ins.n))}
 
 
-def _softmax(_: SimpleNamespace, i: Arrays, outputs: Arrays) -> dict[str, Bounded]:
+def _softmax(_: SimpleNamespace, i: Arrays, outputs: Arrays) -> dict[str, Bounded | Stored]:
     scaled = i["x"] * i["scale"]
     top = scaled.max(axis=1, keepdims=True)
     value = np.exp(scaled - top)
@@ -219,21 +229,21 @@ def _softmax(_: SimpleNamespace, i: Arrays, outputs: Arrays) -> dict[str, Bounde
     rounded = _reals(outputs["out"])  # the sum is over the results as they are stored
     sums = rounded.sum(axis=1)
     return {
-        "out": stored(value, error),
+        "out": Stored(value, error),
         "maxima": (top[:, 0], gamma(1) * abs(top[:, 0])),
         "sums": (sums, gamma(rounded.shape[1]) * sums),
     }
 
 
-def _attention_out(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _attention_out(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     value, error = summed(i["planes"])
     if ins.flags & F_OUT_FP32:
         return {"out": (value, error)}
     divisor = i["sums"][:, None]  # a division, or a reciprocal and a product
-    return {"out": stored(value / divisor, (error + gamma(2) * (abs(value) + error)) / divisor)}
+    return {"out": Stored(value / divisor, (error + gamma(2) * (abs(value) + error)) / divisor)}
 
 
-def _combine_parts(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _combine_parts(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     count = len(i["parts"])
     distance = i["maxima"] - i["maxima"].max(axis=0)
     weights = np.exp(distance)
@@ -244,10 +254,10 @@ def _combine_parts(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bound
     sums = (weights * i["sums"]).sum(axis=0)[:, None]
     off = (relative * weights * i["sums"]).sum(axis=0)[:, None]
     bound = (error + abs(value) * off / sums) / (sums - off)
-    return {"out": stored(value / sums, bound + gamma(1) * (abs(value / sums) + bound))}
+    return {"out": Stored(value / sums, bound + gamma(1) * (abs(value / sums) + bound))}
 
 
-def _swiglu(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _swiglu(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     gate, gate_error = summed(i["gate"])
     up, up_error = summed(i["up"])
     silu = gate / (1 + np.exp(-gate))
@@ -255,20 +265,20 @@ def _swiglu(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
     error = silu_error * (abs(up) + up_error) + abs(silu) * up_error
     # exponential 2, addition, product, division: with the sum of positive terms none grows
     rounding = gamma(6) * (abs(silu) + silu_error) * (abs(up) + up_error)
-    return {"out": stored(silu * up, error + rounding)}
+    return {"out": Stored(silu * up, error + rounding)}
 
 
-def _copy(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _copy(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     return {"out": (i["x"], np.zeros_like(i["x"]))}
 
 
-def _axpy(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _axpy(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     product = i["weight"][:, None] * i["x"]
     before = i.get("before", np.zeros_like(product))
     return {"out": (product + before, gamma(2) * (abs(product) + abs(before)))}
 
 
-def _route(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _route(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     value, error = summed(i["planes"])
     chosen = i["chosen"].astype(np.int64)
     if ins.flags & F_ALL:
@@ -287,13 +297,13 @@ def _softmax_of(logits: Reals, off: Reals) -> Bounded:
     return gates, gates * ((1 + relative) / (1 - relative) * (1 + U) - 1)
 
 
-def _moments(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _moments(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     x, n = i["x"], i["x"].shape[1]
     value = np.stack([x.sum(axis=1), (x**2).sum(axis=1)])
     return {"out": (value, gamma(n) * np.stack([abs(x).sum(axis=1), value[1]]))}
 
 
-def _layer_norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _layer_norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     count = len(i["moments"])
     mean, square = i["moments"].sum(axis=0) / ins.imm
     size = abs(i["moments"]).sum(axis=0) / ins.imm
@@ -316,36 +326,36 @@ def _layer_norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded
     quotient_off = (scaled_off + abs(quotient) * root_off[:, None]) / low
     quotient_off = quotient_off + gamma(1) * (abs(quotient) + quotient_off)
     value = quotient + i["shift"]
-    return {"out": stored(value, quotient_off + gamma(1) * (abs(value) + quotient_off))}
+    return {"out": Stored(value, quotient_off + gamma(1) * (abs(value) + quotient_off))}
 
 
-def _head_norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _head_norm(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     heads = i["x"].reshape(ins.m, -1, ins.imm)
     root = np.sqrt((heads**2).mean(axis=2, keepdims=True) + i["eps"])
     value = (heads * i["gain"] / root).reshape(ins.m, ins.n)
-    return {"out": stored(value, gamma(ins.imm + 5) * abs(value))}  # a sum of squares, then as norm
+    return {"out": Stored(value, gamma(ins.imm + 5) * abs(value))}  # a sum of squares, then as norm
 
 
-def _relu(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _relu(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     terms = i["planes"]
     terms = np.concatenate([terms, np.broadcast_to(i["bias"], terms[:1].shape)]) if "bias" in i else terms
     value, error = summed(terms)
-    return {"out": stored(np.maximum(value, 0), error)}
+    return {"out": Stored(np.maximum(value, 0), error)}
 
 
-def _bias(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _bias(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     value: Reals = i["x"] + i["bias"]
-    return {"out": stored(value, gamma(1) * abs(value))}
+    return {"out": Stored(value, gamma(1) * abs(value))}
 
 
-def _sigmoid(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded]:
+def _sigmoid(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stored]:
     value, error = summed(i["planes"])
     result = 1 / (1 + np.exp(-value))
     # the slope is at most 1/4, and at most the result; exponential 2, addition, division
     return {"out": (result, np.minimum(error / 4, result * np.expm1(error)) + gamma(4) * result)}
 
 
-def _group_limit(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _group_limit(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     # sums and order are those of FP32, which the definition names: nothing is left to the order of operations
     corrected = (i["x"].astype(np.float32) + i["correction"].astype(np.float32)).reshape(ins.m, ins.imm, -1)
     value = np.full(corrected.shape, -np.inf)
@@ -356,7 +366,7 @@ def _group_limit(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounde
     return {"out": (value.reshape(ins.m, ins.n), np.zeros((ins.m, ins.n)))}
 
 
-def _pick(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _pick(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     chosen = i["chosen"].astype(np.int64)
     weights = np.take_along_axis(i["x"], chosen, 1)
     roundings = 1
@@ -366,7 +376,7 @@ def _pick(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
     return {"out": (value, gamma(roundings + 1) * abs(value))}
 
 
-def _quantise(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded]:
+def _quantise(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     step = i["step"][0]
     largest = LARGEST_FP8 if ins.imm == B_FP8 else LARGEST_INT8 * step
     value = np.clip(i["x"], -largest, largest)
@@ -396,7 +406,7 @@ def _search(inputs: Arrays, outputs: Arrays) -> float:
     return float(np.max(np.where(beaten | tied, np.inf, ratio), initial=0.0))
 
 
-_VECTOR: dict[int, Callable[[SimpleNamespace, Arrays, Arrays], dict[str, Bounded]]] = {
+_VECTOR: dict[int, Callable[[SimpleNamespace, Arrays, Arrays], dict[str, Bounded | Stored]]] = {
     V_SUM_SQUARES: _sum_squares,
     V_NORM: _norm,
     V_REDUCE: _reduce,

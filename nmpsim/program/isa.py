@@ -56,8 +56,9 @@ GATHERS = (6, 7)
 SUMS = (8, 9)
 """Shared semaphores of sums made by the routers, used in turn."""
 
-STACK_SUMS, STACK_BEST = 4, 5
-"""Shared semaphores of messages from other stacks: pieces of the residual stream, and best tokens."""
+STACK_SUMS, STACK_ALL = 4, 5
+"""Shared semaphores of messages from other stacks: pieces of the residual stream along the ring, and what every stack
+tells all others (sums of squares, best tokens)."""
 
 
 def semaphores(pus: int) -> int:
@@ -77,7 +78,8 @@ SPLIT_NAMES = ("chain", "fission-K", "fission-N")
 N_CONTIGUOUS, K_CONTIGUOUS = range(2)
 CONTIGUOUS_NAMES = ("n", "k")
 
-# Format of the elements of B of a PASS; all but FP16 pass the decoder at the edge of the strip.
+# Format of the elements of B of a PASS: as the PEs take them (FP16, or BF16 where the chip says so), or narrow, for the
+# decoder at the edge of the strip.
 B_FP16, B_FP8, B_INT8, B_INT4 = range(4)
 B_NAMES = ("fp16", "fp8", "int8", "int4")
 

@@ -24,9 +24,10 @@ from nmpsim.program.beats import Tile, beats_of
 from nmpsim.program.isa import B_FP8, B_FP16, B_INT4, B_INT8, K_CONTIGUOUS, expansion
 from nmpsim.spec.params import CoreParams, DramParams
 from nmpsim.workload import FP8, FP16, INT4, INT8, Precision
+from nmpsim.workload.precision import BF16
 
-CODES = {FP16: B_FP16, FP8: B_FP8, INT8: B_INT8, INT4: B_INT4}
-"""Code of a format in a PASS, by its name."""
+CODES = {FP16: B_FP16, BF16: B_FP16, FP8: B_FP8, INT8: B_INT8, INT4: B_INT4}
+"""Code of a format in a PASS, by its name; what the PEs take as it is has one code."""
 
 SCALE_BYTES = 2
 """FP16: bytes of a scale."""

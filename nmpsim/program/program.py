@@ -71,6 +71,8 @@ class BeatImage:
         Format of the elements where they are narrow (`nmpsim.program.isa`).
     byte : int
         First byte within the beat; only of a narrow piece that is written.
+    rows : int
+        Rows of the tensor from `index` on whose pieces follow each other without a gap.
     """
 
     tensor: str
@@ -87,11 +89,12 @@ class BeatImage:
     more: tuple[tuple[int, int], ...] = ()
     code: int = 0
     byte: int = 0
+    rows: int = 1
 
     @property
     def elements(self) -> int:
         """Elements of all pieces."""
-        return self.length + sum(number for _, number in self.more)
+        return self.rows * (self.length + sum(number for _, number in self.more))
 
     @property
     def element_bytes(self) -> int:

@@ -47,7 +47,9 @@ def join_stacks(programs: Sequence[Program], params: MachineParams) -> tuple[Pro
     streams: list[NDArray[np.void]] = []
     tables, offset, first = [], 0, 0
     operators, images, results = [], [], {}
+    regions = dict(programs[0].regions)
     for stack, program in enumerate(programs):
+        regions |= {f"stack{stack}:{n}": r for n, r in program.regions.items() if programs[0].regions.get(n) != r}
         streams += [_moved(stream, stack, stacks, pus, offset, first) for stream in program.streams]
         tables.append(program.tables)
         offset += len(program.tables)
@@ -63,7 +65,7 @@ def join_stacks(programs: Sequence[Program], params: MachineParams) -> tuple[Pro
         np.concatenate(tables),
         tuple(operators),
         tuple(images),
-        dict(programs[0].regions),
+        regions,
         results,
     )
     return joined, replace(params, cores=stacks * pus, stacks=1)

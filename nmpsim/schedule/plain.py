@@ -21,7 +21,6 @@ from nmpsim.schedule.modes import Modes, shapes
 from nmpsim.spec.params import CoreParams, MachineParams
 from nmpsim.workload import (
     ABSORBED,
-    FP16,
     GEMM_KINDS,
     HEAD_KINDS,
     PLAIN,
@@ -30,6 +29,7 @@ from nmpsim.workload import (
     OperatorKind,
     Precision,
 )
+from nmpsim.workload.precision import SCALED
 
 PARTIAL_SHARE = 4
 """Planes of a pass may take one part in so many of the buffer (there are two sets)."""
@@ -184,7 +184,8 @@ def lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, G
         partial = max(partial, planes_of(core, plan.shape) * operator.m * width * 4)
     share = widest(hidden, core.columns, params.cores) * 2 * graph.model.norm_vectors
     small = 2 * params.cores * m * 4 + m * 8 * (params.cores + 1) + 4 * params.dram.column_bytes + 2 * share
-    small += m * (4 * share + 8 * graph.stacks) if graph.stacks > 1 else 0  # sums of the stacks, and their landing
+    if graph.stacks > 1:  # sums of the stacks, their landing, sums of squares
+        small += m * (4 * share + params.dram.column_bytes + (16 if graph.model.qk_norm else 8) * graph.stacks)
     return m * hidden * 2 + m * (share + params.dram.column_bytes) + 2 * partial + small + 16 * core.bank_bytes
 
 
@@ -302,7 +303,7 @@ def _attention_plan(
     m = group // turns
     tasks = graph.batch * model.kv_heads
     beat = -(-model.key_dim // core.columns) * params.dram.column_bytes
-    narrow = int(graph.precision.kv != FP16)  # keys and values of half the bytes beside the new ones
+    narrow = int(graph.precision.kv in SCALED)  # keys and values of half the bytes beside the new ones
     heads = -(-model.heads // params.cores)
     fixed = lasting + graph.batch * model.output_dim * 2 * model.heads + 16 * core.bank_bytes
     absorbed = model.latent is not None and model.latent.form == ABSORBED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from nmpsim.program.encode import encode, lasting_end
@@ -17,7 +17,7 @@ from nmpsim.schedule.plain import attention_plan, lasting_bytes
 from nmpsim.schedule.policy import DEFAULT, PLAIN, make_schedule
 from nmpsim.schedule.space import Space
 from nmpsim.spec.params import MachineParams
-from nmpsim.workload import ELEMENT_BYTES, OperatorGraph
+from nmpsim.workload import ALL_HEADS, ELEMENT_BYTES, OperatorGraph
 from nmpsim.workload.shards import shard_bytes
 
 
@@ -110,15 +110,15 @@ class Representative:
     imbalance: float
 
 
-def representative(plans: StackPrograms, short: StackPrograms | None) -> Representative:
+def representative(plans: StackPrograms, compared: Callable[[], StackPrograms]) -> Representative:
     """Choose the stack to simulate: any if all do the same, else the most loaded.
 
     Parameters
     ----------
     plans : StackPrograms
         Of the step.
-    short : StackPrograms or None
-        Of the same step with one layer, whose programs are compared; None: layers are not all alike.
+    compared : callable
+        Returns those whose programs are compared; called if all stacks have the same operators.
     """
     graphs = [schedule.graph for schedule in plans.schedules]
     load = [graph.read_bytes + graph.kv_write_bytes for graph in graphs]
@@ -127,15 +127,16 @@ def representative(plans: StackPrograms, short: StackPrograms | None) -> Represe
     if len(set(plans.alike)) > 1:
         reason = f"most loaded: {load[stack]:,} B moved, mean {sum(load) / len(load):,.0f}"
         return Representative(stack, False, reason, imbalance)
-    if short is None:
-        return Representative(stack, False, "same operators; programs were not compared", imbalance)
+    short = compared()
+    layers = short.schedule(0).graph.layers
     first = short.program(0)
     for other in range(1, len(graphs)):
         found = differences(first, short.program(other))
         if found:
             reason = f"same operators; the program of stack {other} differs from stack 0: {found[0]}"
             return Representative(stack, False, reason, imbalance)
-    reason = f"programs of all {len(graphs)} stacks compared on one layer: alike but for addresses"
+    words = "1 layer" if layers == 1 else f"{layers} layers"
+    reason = f"programs of all {len(graphs)} stacks compared on {words}: alike but for addresses"
     return Representative(stack, True, reason, imbalance)
 
 
@@ -156,9 +157,10 @@ def die_to_die_bytes(program: Program) -> int:
 def expected_die_to_die_bytes(graph: OperatorGraph, pus: int, columns: int, grain: int, parts: int) -> int:
     """Bytes that a stack sends in a step, by arithmetic from the shapes.
 
-    Per layer two all-reduces (partial sums in FP32 on the way to their sum, sums in FP16 on the way to all); with a
-    sequence split the queries of the own heads to every part of the context, and results in FP32 with two statistics
-    back; once the best tokens, 8 bytes each.
+    Once the own pieces of the embedding in FP16.  Per layer two all-reduces (partial sums in FP32 on the way to their
+    sum, sums in FP16 on the way to all); with a norm over all heads two sums of squares in FP32 from every PU to all
+    stacks; with a sequence split the queries of the own heads to every part of the context, and results in FP32 with
+    two statistics back.  Once the best tokens, 8 bytes each.
 
     Parameters
     ----------
@@ -176,15 +178,18 @@ def expected_die_to_die_bytes(graph: OperatorGraph, pus: int, columns: int, grai
     shard, model, m = graph.shard, graph.model, graph.batch
     if shard is None or shard.stacks == 1:
         return 0
-    sums = 0
+    sums, gathered = 0, 0
     for _, number in column_shares(model.hidden, columns, pus):
         if number:
             pieces = [piece.columns for piece in stack_pieces(number, shard.stacks, grain)]
-            sums += 4 * (number - pieces[shard.stack]) + 2 * (number - pieces[(shard.stack + 1) % shard.stacks])
+            passed_on = 2 * (number - pieces[(shard.stack + 1) % shard.stacks])
+            sums += 4 * (number - pieces[shard.stack]) + passed_on
+            gathered += passed_on
     queries = m * parts * model.heads * model.key_dim * ELEMENT_BYTES
     results = m * parts * model.heads * (4 * model.value_dim + 8)
     attention = (shard.share - 1) * (queries + results)
-    return graph.layers * (2 * m * sums + attention) + (shard.stacks - 1) * m * 8
+    squares = pus * (shard.stacks - 1) * 2 * m * 4 if shard.whole.qk_norm == ALL_HEADS else 0
+    return m * gathered + graph.layers * (2 * m * sums + squares + attention) + (shard.stacks - 1) * m * 8
 
 
 def shard_table(plans: StackPrograms) -> list[str]:

@@ -66,12 +66,16 @@ class Plan:
         """Schedules of all stacks."""
         return self._programs(self.graphs)
 
-    def one_layer(self) -> StackPrograms | None:
-        """The same with the first layer only; None if layers are not all alike."""
-        if self.model.is_moe:
-            return None
+    def compared(self) -> StackPrograms:
+        """As few layers as show whether all stacks do the same in all of them.
+
+        Two of layers that are all alike, since spaces and semaphores are used in turn; every one where experts differ.
+        """
+        first, layers = self.graphs[0].first_layer, self.graphs[0].layers
+        if not any(map(self.model.has_experts, range(first, first + layers))):
+            layers = min(2, layers)
         graphs = [
-            decode_step(self.model, g.batch, g.context, 1, g.routing, g.first_layer, g.precision, g.shard)
+            decode_step(self.model, g.batch, g.context, layers, g.routing, first, g.precision, g.shard)
             for g in self.graphs
         ]
         return self._programs(graphs)
@@ -127,7 +131,7 @@ def plan_step(
         Form of latent attention, ``absorbed`` or ``expanded``; empty for the default, or a model without.
     weights, activations, kv : str
         Number formats, as for `nmpsim.workload.read_precision`: ``fp16``, ``fp8``, ``int8``, ``int4:64``, ``config``;
-        empty for FP16.
+        empty for that of the chip's PEs.
     stacks : int, optional
         Stacks that share the model; default the smallest power of two that holds weights and KV cache.
     placement : str
@@ -154,7 +158,7 @@ def plan_step(
     if not 0 <= first_tier < params.dram.tiers:
         fault = Fault("first tier", str(first_tier), f"0 to {params.dram.tiers - 1}", "choose a tier of the chip")
         raise SpecError("no such tier", [fault])
-    precision = read_precision(weights, activations, kv, loaded.stored, loaded.name)
+    precision = read_precision(weights, activations, kv, loaded.stored, loaded.name, params.operands)
     faults = step_faults(loaded, batch, context, 1 if layers is None else layers, first_layer)
     if faults:
         raise WorkloadError(f"{loaded.name}: no such decode step", faults)

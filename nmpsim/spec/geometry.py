@@ -18,7 +18,7 @@ from nmpsim.spec.network import network_faults
 from nmpsim.units import cycles_down, cycles_up, exact
 
 ELEMENT_BYTES = 2
-"""FP16 operands."""
+"""Operands of FP16 or BF16; bytes."""
 
 SUM_BYTES = 4
 """FP32 partial sums."""

@@ -197,6 +197,8 @@ class MachineParams:
         Energy of a link between stacks; pJ per bit of its width and cycle used.
     stacks : int
         Stacks that work together, in a ring; one of them is simulated.
+    operands : str
+        Format of what PEs multiply and of activations: ``"fp16"`` or ``"bf16"``.
     cores_per_pu : int
         Cores of a PU. Above 1, `noc` is the network inside PUs, with `noc_period` and `hop_mm`.
     outer : NocParams, optional
@@ -227,6 +229,7 @@ class MachineParams:
     hop_mm: float = 0.0
     link_pJ_per_bit: float = 0.0
     stacks: int = 1
+    operands: str = "fp16"
     cores_per_pu: int = 1
     outer: NocParams | None = None
     outer_period: int = 1

@@ -145,6 +145,7 @@ def resolve(spec: ChipSpec) -> MachineParams:
         link=_link(spec, domains.link_period),
         hop_mm=spec.noc.hop_mm.value,
         link_pJ_per_bit=spec.noc.die_to_die.pJ_per_bit.value,
+        operands=spec.core.operands,
         cores_per_pu=spec.chip.cores_per_pu.value,
     )
     if inside is None:

@@ -232,6 +232,9 @@ class Core(Section):
     arrangement: Literal["unified", "separate"] = Field(
         default="unified", description="word; the compute unit shares the buffer, or has array_buffer for itself"
     )
+    operands: Literal["fp16", "bf16"] = Field(
+        default="fp16", description="word; format that PEs multiply and activations have; sums are FP32"
+    )
     array: Array | None = None
     mac_tree: MacTree | None = None
     vector: Vector

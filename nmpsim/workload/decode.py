@@ -86,7 +86,8 @@ def decode_step(
     if shard is not None:
         model = shard.model
     builder = _StepBuilder(model, batch, context, routing, shard)
-    stream = builder.add("embedding", OperatorKind.EMBEDDING, m=batch, n=model.hidden)
+    own = model.hidden if shard is None else shard.width  # the table lies on the stacks by columns
+    stream = builder.add("embedding", OperatorKind.EMBEDDING, m=batch, n=own)
     if model.learned_positions:
         stream = builder.add("position", OperatorKind.POSITION, stream, m=batch, n=model.hidden)
     for layer in range(first_layer, first_layer + depth):

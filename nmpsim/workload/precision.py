@@ -10,7 +10,8 @@ format     bits   numbers
 ``int4``   4      two's complement, -7 to 7
 =========  =====  ==========================================================================================
 
-Weights of 8 and 4 bits are codes with FP16 scales: a weight is code x scale, rounded to FP16.  Integers have a scale
+Weights of 8 and 4 bits are codes with scales in the format of the PEs (FP16, or BF16 where a chip says so): a weight is
+code x scale, rounded to that format.  Integers have a scale
 for every ``group`` consecutive k of every column, FP8 one for every block of ``group`` x ``group``.  Router, LM head,
 embedding, norms and biases stay as they are, as in the published FP8 and 4-bit checkpoints.  A KV cache of 8 bits has
 no scales: FP8 as it is, INT8 in fixed steps of `KV_STEP`.
@@ -40,7 +41,7 @@ SCALED = frozenset({FP8, INT8, INT4})
 """Formats of weights that come with scales."""
 
 SCALE_BYTES = 2
-"""FP16: bytes of a scale."""
+"""FP16 or BF16: bytes of a scale."""
 
 GROUP = 128
 """Elements along k that share a scale, unless said otherwise."""
@@ -56,7 +57,7 @@ CONFIG = "config"
 """Word for the format that the model's own file states."""
 
 WHOLE_KINDS = frozenset({OperatorKind.ROUTER, OperatorKind.LM_HEAD})
-"""GEMM kinds whose weights stay in FP16."""
+"""GEMM kinds whose weights stay in the format of the PEs."""
 
 NARROW_TENSORS = frozenset({str(kind) for kind in GEMM_KINDS - WHOLE_KINDS} | {"shared.gate_up", "shared.down"})
 """Names of the weight tensors that may be narrow."""
@@ -138,7 +139,12 @@ def narrowed(operator: Operator, precision: Precision) -> Operator:
 
 
 def read_precision(
-    weights: str = "", activations: str = "", kv: str = "", stored: str = "", model: str = "the model"
+    weights: str = "",
+    activations: str = "",
+    kv: str = "",
+    stored: str = "",
+    model: str = "the model",
+    operands: str = FP16,
 ) -> Precision:
     """Return the formats that the options of a step name.
 
@@ -146,13 +152,15 @@ def read_precision(
     ----------
     weights : str
         ``fp16``, or a format with an optional group, such as ``int4:64``; ``config`` for what the model's file states;
-        empty for FP16.
+        empty for that of the PEs.
     activations, kv : str
-        Formats; empty for FP16.
+        Formats; empty for that of the PEs.
     stored : str
         What the model's file states, in the same words; empty for nothing.
     model : str
         Its name, for messages.
+    operands : str
+        Format of the PEs of the chip, ``fp16`` or ``bf16``.
 
     Raises
     ------
@@ -160,14 +168,14 @@ def read_precision(
         With every fault of the words, and every format that the PEs have no datapath for.
     """
     faults: list[Fault] = []
-    text = weights or FP16
+    text = weights or operands
     if text == CONFIG:
         if not stored:
             fault = Fault(
                 "--weights", CONFIG, f"a model whose file states a format; {model} does not", "name the format"
             )
             faults.append(fault)
-        text = stored or FP16
+        text = stored or operands
     name, colon, digits = text.partition(":")
     short = digits.isdecimal() and len(digits) <= len(str(LARGEST_GROUP))
     group = (int(digits) if short else 0) if colon else GROUP
@@ -182,30 +190,42 @@ def read_precision(
     for option, word in (("--activations", activations), ("--kv", kv)):
         if word and word not in BITS:
             faults.append(Fault(option, shown(word), names, "choose one of them"))
-    found = Precision(name, activations or FP16, kv or FP16, group if name in SCALED else 0)
-    faults = faults or datapath_faults(found)
+    found = Precision(name, activations or operands, kv or operands, group if name in SCALED else 0)
+    faults = faults or datapath_faults(found, operands)
     if faults:
         raise WorkloadError("no such precision", faults)
     return found
 
 
-def datapath_faults(precision: Precision) -> list[Fault]:
-    """Faults of formats that FP16 PEs have no datapath for.
+_MISFIT: Mapping[str, str] = {
+    FP16: "the range of BF16 does not fit into FP16",
+    BF16: "the 11 significant bits of FP16 do not fit into BF16",
+}
+"""Why numbers of the other 16-bit format are not taken, by the format of the PEs: converting a model decides about its
+accuracy, which no simulator should do in passing."""
+
+
+def datapath_faults(precision: Precision, operands: str = FP16) -> list[Fault]:
+    """Faults of formats that the PEs of a chip have no datapath for.
 
     Parameters
     ----------
     precision : Precision
         Of known formats.
+    operands : str
+        Format of the PEs, ``fp16`` or ``bf16``.
     """
     faults = []
-    pe = "the PEs multiply FP16 by FP16"
-    if precision.weights == BF16:
-        allowed = f"{FP16}, {FP8}, {INT8} or {INT4}: {pe}, and the range of BF16 does not fit into FP16"
-        faults.append(Fault("--weights", BF16, allowed, "convert the weights to FP16 first"))
-    if precision.activations != FP16:
-        allowed = f"{FP16}: {pe}, and vector unit and buffer hold activations in FP16"
+    name = operands.upper()
+    pe = f"the PEs multiply {name} by {name}"
+    if precision.weights not in {operands, *SCALED}:
+        allowed = f"{operands}, {FP8}, {INT8} or {INT4}: {pe}, and {_MISFIT[operands]}"
+        todo = f"convert the weights to {name} first, or set core.operands of the chip"
+        faults.append(Fault("--weights", precision.weights, allowed, todo))
+    if precision.activations != operands:
+        allowed = f"{operands}: {pe}, and vector unit and buffer hold activations in {name}"
         faults.append(Fault("--activations", precision.activations, allowed, "leave the option out"))
-    if precision.kv not in {FP16, FP8, INT8}:
-        allowed = f"{FP16}, {FP8} or {INT8}: no other format is appended and decoded"
+    if precision.kv not in {operands, FP8, INT8}:
+        allowed = f"{operands}, {FP8} or {INT8}: no other format is appended and decoded"
         faults.append(Fault("--kv", precision.kv, allowed, "choose one of them"))
     return faults

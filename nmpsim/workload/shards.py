@@ -10,8 +10,9 @@ latent cache          one row for all heads: each stack holds 1 / N of the conte
 latent projections    the down projections on every stack, up projections by heads
 feed-forward          columns of the up projections and rows of the down projection, also of a shared expert
 experts               whole experts, by placement; the router on every stack
-vocabulary            columns of the LM head; the embedding table on every stack
-norms, residual       on every stack
+vocabulary            columns of the LM head
+embedding             columns of the table: D / N of every row
+norms, residual       on every stack; gains of a norm over all heads together by heads
 ====================  ==============================================================================================
 
 A stack runs the decode step of its own, smaller model, and collectives join the stacks where the parts meet.
@@ -30,7 +31,6 @@ from dataclasses import dataclass, replace
 from nmpsim.errors import Fault, WorkloadError
 from nmpsim.workload.limits import count_faults
 from nmpsim.workload.model import Model
-from nmpsim.workload.parts import ALL_HEADS
 from nmpsim.workload.placement import MOST_STACKS, place_experts
 from nmpsim.workload.precision import BITS, FP16, PLAIN, Precision
 from nmpsim.workload.routing import Routing
@@ -56,6 +56,8 @@ class Shard:
         Whole context.
     first_column, columns : int
         Part of the vocabulary.
+    width : int
+        Columns of the embedding table that lie here.
     experts : tuple of int
         Experts that lie here.
     """
@@ -70,6 +72,7 @@ class Shard:
     context: int
     first_column: int
     columns: int
+    width: int
     experts: tuple[int, ...]
 
     @property
@@ -140,9 +143,6 @@ def shard_faults(model: Model, stacks: object, context: int = 1) -> list[Fault]:
     elif context < sharing(model, stacks):
         got = f"{context} tokens for {sharing(model, stacks)} stacks that share a KV head"
         faults.append(Fault("context", got, "at least one token for each", "a longer context, or fewer stacks"))
-    if model.qk_norm == ALL_HEADS:
-        got = f"{stacks} stacks with a norm over all heads together ({model.name})"
-        faults.append(Fault("stacks", got, "1 stack", "its sum over stacks is not modelled; the model fits into one"))
     least = min(width for width in (model.vocab, *_widths(model)) if width)
     if least < stacks:
         allowed = f"at most {least}, the narrowest network of {model.name}"
@@ -192,7 +192,8 @@ def make_shard(model: Model, context: int, stacks: int, stack: int, placement: s
         places = place_experts(model, stacks, placement)
         experts = tuple(expert for expert, place in enumerate(places) if place == stack)
     tokens, columns = balanced_share(context, share, stack % share), balanced_share(model.vocab, stacks, stack)
-    return Shard(stacks, stack, model, own, share, *tokens, context, *columns, experts)
+    width = balanced_share(model.hidden, stacks, stack)[1]
+    return Shard(stacks, stack, model, own, share, *tokens, context, *columns, width, experts)
 
 
 def shard_bytes(
@@ -212,7 +213,7 @@ def shard_bytes(
     Returns
     -------
     tuple of int
-        Weights (with every expert that lies there, the whole embedding table and its columns of the LM head), KV cache.
+        Weights (with every expert that lies there, its columns of the embedding table and of the LM head), KV cache.
     """
     model = shard.model
     weights = 0
@@ -223,9 +224,11 @@ def shard_bytes(
             whole = tensor.bytes // tensor.copies * copies
             weights += precision.tensor_bytes(tensor.name, tensor.rows, tensor.columns, copies, whole)
     for tensor in model.outer_tensors:
-        weights += tensor.bytes * shard.columns // tensor.columns if tensor.name == "lm_head" else tensor.bytes
+        own = {"lm_head": (shard.columns, model.vocab), "embedding": (shard.width, model.hidden)}
+        part, whole = own.get(tensor.name, (1, 1))
+        weights += tensor.bytes * part // whole
         if tensor.name == "embedding" and model.tie_embeddings and shard.stacks > 1:
-            weights += tensor.bytes * shard.columns // model.vocab  # the table lies there by rows, the head by columns
+            weights += tensor.bytes * shard.columns // model.vocab  # the head takes other columns than the table
     cache = batch * shard.tokens * layers * model.kv_bytes_per_token
     return weights, cache * BITS[precision.kv] // BITS[FP16]
 

@@ -63,7 +63,7 @@ def array(core: CoreParams, precision: str, extent_bits: int = EXTENT_BITS) -> p
     core : CoreParams
         The core; a systolic array with sizes that are powers of two.
     precision : str
-        ``"int8"`` (INT32 sums) or ``"fp16"`` (FP32 sums).
+        ``"int8"`` (INT32 sums), ``"fp16"`` or ``"bf16"`` (FP32 sums).
     extent_bits : int
         Width of m, n and k.
 

@@ -1,9 +1,10 @@
 """Parts that all floating-point datapaths are made of: fields, leading zeros, shifts that keep a sticky bit, cuts.
 
-A format has a sign, ``exponent`` bits and ``fraction`` bits (IEEE 754-2008, binary16 and binary32)::
+A format has a sign, ``exponent`` bits and ``fraction`` bits (IEEE 754-2008, binary16 and binary32; bfloat16, the upper
+half of binary32)::
 
-    15 14      10 9             0        31 30        23 22                    0
-    [s][exponent][   fraction   ]        [s][ exponent  ][       fraction       ]
+    15 14      10 9             0        31 30        23 22                    0        15 14        7 6        0
+    [s][exponent][   fraction   ]        [s][ exponent  ][       fraction       ]        [s][ exponent ][fraction]
 
 Subnormal numbers are kept: their hidden bit is 0 and their exponent counts as 1.  Every NaN that leaves a datapath is
 the quiet one with a positive sign and an otherwise empty fraction.
@@ -44,7 +45,7 @@ class Format(NamedTuple):
         return self.infinity | 1 << (self.fraction - 1)
 
 
-FP16, FP32 = Format(5, 10), Format(8, 23)
+FP16, FP32, BF16 = Format(5, 10), Format(8, 23), Format(8, 7)
 
 
 class Parts(NamedTuple):
@@ -172,6 +173,26 @@ def delayed(wire: Wire, cycles: int) -> Wire:
     for _ in range(cycles):
         wire = held(wire)
     return wire
+
+
+class Product(NamedTuple):
+    """A product before it is normalised."""
+
+    sign: Wire  # 1 bit
+    exponents: Wire  # sum of both, as if normal
+    significand: Wire  # product of both, twice as wide
+    infinite: Wire
+    nan: Wire  # also 0 x infinity
+
+
+def product_of(x: Wire, y: Wire, form: Format, cuts: Cuts) -> Product:
+    """Return the product of two numbers, behind the cut "multiplied": the head of every multiplier."""
+    a, b = parts_of(x, form), parts_of(y, form)
+    infinite = a.is_infinite | b.is_infinite
+    nan = a.is_nan | b.is_nan | (infinite & (a.is_zero | b.is_zero))
+    return Product(
+        *cuts.at("multiplied", a.sign ^ b.sign, a.exponent + b.exponent, a.significand * b.significand, infinite, nan)
+    )
 
 
 class Cuts:

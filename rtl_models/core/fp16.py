@@ -26,6 +26,7 @@ from rtl_models.core.floats import (
     chosen,
     leading_zeros,
     parts_of,
+    product_of,
     rounded,
     shifted_left,
     shifted_right_sticky,
@@ -52,12 +53,7 @@ def fp16_multiply(x: Wire, y: Wire, *, stages: int = 0, enable: Wire | None = No
         The product; 32 bits.
     """
     cuts = Cuts(stages, MULTIPLY_CUTS, enable)
-    a, b = parts_of(x, FP16), parts_of(y, FP16)
-    infinite = a.is_infinite | b.is_infinite
-    nan = a.is_nan | b.is_nan | (infinite & (a.is_zero | b.is_zero))
-    sign, exponents, product, infinite, nan = cuts.at(
-        "multiplied", a.sign ^ b.sign, a.exponent + b.exponent, a.significand * b.significand, infinite, nan
-    )
+    sign, exponents, product, infinite, nan = product_of(x, y, FP16, cuts)
     zeros = leading_zeros(product)
     fraction = shifted_left(product, zeros)[:-1]  # the first one becomes the hidden bit
     # the last bit of a significand weighs 2 ** (exponent - 25); the first bit of the product is 21 places up

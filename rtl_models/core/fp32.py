@@ -23,10 +23,12 @@ import pyrtl
 from rtl_models.core.floats import (
     FP32,
     Cuts,
+    Format,
     Wire,
     chosen,
     leading_zeros,
     parts_of,
+    product_of,
     rounded,
     shifted_left,
     shifted_right_sticky,
@@ -109,17 +111,36 @@ def fp32_multiply(x: Wire, y: Wire, *, stages: int = 0, enable: Wire | None = No
     Wire
         The product; 32 bits.
     """
+    return wide_multiply(x, y, FP32, stages=stages, enable=enable)
+
+
+def wide_multiply(x: Wire, y: Wire, form: Format, *, stages: int = 0, enable: Wire | None = None) -> Wire:
+    """Return the product, in FP32, of two numbers of a format with the exponents of FP32.
+
+    Parameters
+    ----------
+    x, y : Wire
+        Factors.
+    form : Format
+        FP32 or BF16.
+    stages : int
+        Register levels within; cycles.
+    enable : Wire, optional
+        The registers load only in cycles in which it is 1.
+
+    Returns
+    -------
+    Wire
+        The product, rounded where the format does not hold it; 32 bits.
+    """
     cuts = Cuts(stages, MULTIPLY_CUTS, enable)
-    a, b = parts_of(x, FP32), parts_of(y, FP32)
-    infinite = a.is_infinite | b.is_infinite
-    nan = a.is_nan | b.is_nan | (infinite & (a.is_zero | b.is_zero))
-    sign, exponents, product, infinite, nan = cuts.at(
-        "multiplied", a.sign ^ b.sign, a.exponent + b.exponent, a.significand * b.significand, infinite, nan
-    )
+    sign, exponents, product, infinite, nan = product_of(x, y, form, cuts)
     zeros = leading_zeros(product)
     bits = FP32.exponent + 3  # of signed exponents
     field = (exponents.zero_extended(bits) - (127 - 1) - zeros).truncate(bits)
     product = shifted_left(product, zeros)
+    if len(product) < FP32.fraction + 3:  # down to where guard and sticky bit stand
+        product = pyrtl.concat(product, pyrtl.Const(0, FP32.fraction + 3 - len(product)))
     sign, field, product, infinite, nan = cuts.at("normalised", sign, field, product, infinite, nan)
     small = field[-1] | (field == 0)
     places = pyrtl.select(small, (1 - field).truncate(bits), pyrtl.Const(0, bits))

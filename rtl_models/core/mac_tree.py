@@ -1,4 +1,4 @@
-"""RTL of a MAC-tree slice: `engines` dot products of `taps` FP16 products a cycle, FP32 sums in double-buffered memory.
+"""RTL of a MAC-tree slice: `engines` dot products of `taps` products a cycle, FP32 sums in double-buffered memory.
 
     beat --> [bank 0 | bank 1: register_beats x columns] --bank, place--+
                                                                         v
@@ -40,18 +40,21 @@ First cycles: one row and two beats, 2 engines of 4 taps, columns 8, latency 2: 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pyrtl
 
 from nmpsim.spec import ChipSpec, resolve
 from rtl_models.core.floats import FP16, Wire, delayed
-from rtl_models.core.fp16 import fp16_multiply
 from rtl_models.core.fp32 import fp32_add
 from rtl_models.core.mac_tree_control import SliceControl
 from rtl_models.core.mac_tree_ports import MOST_SETS, Geometry, Step, Write
+from rtl_models.core.pe import arithmetic
 
 SUM_BITS = 32
+FORMATS = ("fp16", "bf16")
+"""Operands that engines can have."""
 
 
 class TreeParams(NamedTuple):
@@ -65,6 +68,7 @@ class TreeParams(NamedTuple):
     rows: int  # rows of a set, a power of two
     latency: int  # operands to accumulator, `tree_latency` of the chip; cycles
     port_sums: int  # sums that a write moves per cycle
+    precision: str = "fp16"  # of the operands, or bf16
 
     @property
     def levels(self) -> int:
@@ -109,6 +113,23 @@ def tree_params(chip: ChipSpec) -> TreeParams:
         latency=core.pe_latency,
         port_sums=core.edge_bytes // core.strips // 4,
     )
+
+
+def multiplier(params: TreeParams) -> Callable[..., Wire]:
+    """Return the multiplier of a slice.
+
+    Parameters
+    ----------
+    params : TreeParams
+
+    Raises
+    ------
+    ValueError
+        If its operands are no FP16 or BF16 numbers.
+    """
+    if params.precision not in FORMATS:
+        raise ValueError(f"MAC tree: got operands {params.precision!r}; allowed: {', '.join(FORMATS)}; choose one")
+    return arithmetic(params.precision)[0]
 
 
 def check(params: TreeParams) -> None:
@@ -234,7 +255,7 @@ class _Datapath:
                     pyrtl.select(step.k_contiguous, _at(step.place, list(k)), _at(step.place, list(n)))
                     for k, n in zip(zip(*by_k, strict=True), zip(*by_n, strict=True), strict=True)
                 )
-                product = fp16_multiply(x, y)
+                product = multiplier(params)(x, y)
                 row.append(pyrtl.select(valid, product, pyrtl.Const(0, SUM_BITS)))
             rows.append(row)
         return rows

@@ -1,4 +1,4 @@
-"""RTL of a processing element of the reconfigurable array: INT8 with INT32 sums, or FP16 with FP32 sums.
+"""RTL of a processing element of the reconfigurable array: INT8 with INT32 sums, FP16 or BF16 with FP32 sums.
 
                     b, b_valid   load (IS)   psum (WS)   weight (WS, end of its skew line)
                         |           |           |          |
@@ -14,7 +14,8 @@
 
 The registers are those of docs/core/array.md; accumulator set 0 is also ``psum``, since no flow uses both.  All of them
 load only in cycles with ``move``.  What arrives without a valid partner adds nothing: the sum passes unchanged.
-FP16 products are exact, FP32 sums round to nearest even; INT8 sums wrap around.
+FP16 products are exact, those of BF16 wherever FP32 can hold them; FP32 sums round to nearest even; INT8 sums wrap
+around.
 
 First cycles of OS, one PE, a b = 2 3, 4 5, 6 7, the first one with ``tag.first``, ``move`` 0 in cycle 1::
 
@@ -32,6 +33,7 @@ from typing import NamedTuple, cast
 
 import pyrtl
 
+from rtl_models.core.bf16 import bf16_multiply
 from rtl_models.core.floats import Wire, held
 from rtl_models.core.fp16 import fp16_multiply
 from rtl_models.core.fp32 import fp32_add
@@ -39,7 +41,7 @@ from rtl_models.core.fp32 import fp32_add
 FLOW_OS, FLOW_WS, FLOW_IS = 0, 1, 2
 """Codes of the input ``flow``."""
 
-PRECISIONS = ("fp16", "int8")
+PRECISIONS = ("fp16", "bf16", "int8")
 
 
 class PeParams(NamedTuple):
@@ -53,7 +55,7 @@ class PeParams(NamedTuple):
     @property
     def operand_bits(self) -> int:
         """Width of an operand; bits."""
-        return 16 if self.precision == "fp16" else 8
+        return 8 if self.precision == "int8" else 16
 
     @property
     def sum_bits(self) -> int:
@@ -140,7 +142,12 @@ def arithmetic(precision: str) -> tuple[Callable[[Wire, Wire], Wire], Callable[[
     """
     if precision not in PRECISIONS:
         raise ValueError(f"PE: got precision {precision!r}; allowed: {', '.join(PRECISIONS)}; choose one")
-    return (fp16_multiply, fp32_add) if precision == "fp16" else (int8_multiply, int32_add)
+    multiply, add = {
+        "fp16": (fp16_multiply, fp32_add),
+        "bf16": (bf16_multiply, fp32_add),
+        "int8": (int8_multiply, int32_add),
+    }[precision]
+    return multiply, add
 
 
 def pe(params: PeParams, inputs: PeInputs, name: str = "") -> PeOutputs:

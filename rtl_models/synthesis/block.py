@@ -81,6 +81,12 @@ def fp16_bits(generator: random.Random) -> int:
     return int(np.float16(generator.gauss(0.0, 1.0)).view(np.uint16))
 
 
+def bf16_bits(generator: random.Random) -> int:
+    """Return a normally distributed BF16 number, as bits: the upper half of FP32, rounded to nearest even."""
+    bits = fp32_bits(generator)
+    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+
+
 def fp32_bits(generator: random.Random) -> int:
     """Return a normally distributed FP32 number, as bits."""
     return int(np.float32(generator.gauss(0.0, 1.0)).view(np.uint32))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import pyrtl
 
 from nmpsim.spec import MachineParams, load_chip, resolve
+from rtl_models.core.bf16 import bf16_multiply
 from rtl_models.core.floats import held
 from rtl_models.core.fp16 import fp16_multiply
 from rtl_models.core.fp32 import fp32_add, fp32_multiply
@@ -27,7 +28,16 @@ from rtl_models.core.lane import (
     lane_params,
 )
 from rtl_models.core.mac_tree import tree_params
-from rtl_models.synthesis.block import SNAKE_GHZ, STRATUM_GHZ, Block, Make, fp32_bits, nothing
+from rtl_models.synthesis.block import (
+    SNAKE_GHZ,
+    STRATUM_GHZ,
+    Block,
+    Make,
+    bf16_bits,
+    fp16_bits,
+    fp32_bits,
+    nothing,
+)
 from rtl_models.synthesis.compute_blocks import arithmetic_of, decoder_of, engine_of, pe_of, plain_pe
 from rtl_models.synthesis.control_blocks import (
     array_controller,
@@ -136,11 +146,14 @@ def blocks() -> tuple[Block, ...]:
         *(decoder_of(stages) for stages in (0, 1)),
         *(
             arithmetic_of(
-                "fp16_multiplier", "FP16 multiplier with an FP32 product", fp16_multiply, 16, stages, STRATUM_GHZ
+                "fp16_multiplier", "FP16 multiplier with an FP32 product", fp16_multiply, fp16_bits, stages, STRATUM_GHZ
             )
             for stages in (0, 1)
         ),
-        *(arithmetic_of("fp32_adder", "FP32 adder", fp32_add, 32, stages, STRATUM_GHZ) for stages in (0, 1, 2, 3)),
+        *(
+            arithmetic_of("fp32_adder", "FP32 adder", fp32_add, fp32_bits, stages, STRATUM_GHZ)
+            for stages in (0, 1, 2, 3)
+        ),
         engine_of(),
         engine_of(tree_params(stratum).levels),
         Block(
@@ -170,9 +183,17 @@ def blocks() -> tuple[Block, ...]:
         buffer_arbiter(snake),
         bank_sequencer(snake),
         *(
-            arithmetic_of("fp32_multiplier", "FP32 multiplier", fp32_multiply, 32, stages, STRATUM_GHZ)
+            arithmetic_of("fp32_multiplier", "FP32 multiplier", fp32_multiply, fp32_bits, stages, STRATUM_GHZ)
             for stages in (0, 3)
         ),
         core_sequencer(snake),
         array_controller(snake),
+        *(pe_of("bf16", stages) for stages in (0, 1, 2)),
+        *(decoder_of(stages, "bf16") for stages in (0, 1)),
+        *(
+            arithmetic_of(
+                "bf16_multiplier", "BF16 multiplier with an FP32 product", bf16_multiply, bf16_bits, stages, STRATUM_GHZ
+            )
+            for stages in (0, 1)
+        ),
     )

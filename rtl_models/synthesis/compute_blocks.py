@@ -10,20 +10,23 @@ import pyrtl
 from nmpsim.spec import load_chip
 from rtl_models.core.decoder import FP8, INT4, INT8, decoder_block
 from rtl_models.core.floats import delayed, held
-from rtl_models.core.fp16 import fp16_multiply
 from rtl_models.core.fp32 import fp32_add
-from rtl_models.core.mac_tree import TreeParams, tree_params
+from rtl_models.core.mac_tree import TreeParams, multiplier, tree_params
 from rtl_models.core.pe import PeParams, int8_multiply, int32_add, pe_block
 from rtl_models.synthesis.block import (
     SNAKE_GHZ,
     STRATUM_GHZ,
     Block,
     Make,
+    bf16_bits,
     fp16_bits,
     fp32_bits,
     int8_bits,
     nothing,
 )
+
+OPERANDS: Mapping[str, Callable[[random.Random], int]] = {"fp16": fp16_bits, "bf16": bf16_bits, "int8": int8_bits}
+"""What draws an operand, by precision."""
 
 
 def _two(operand: Callable[[random.Random], int]) -> Make:
@@ -73,8 +76,8 @@ def _pe_clock(_: random.Random) -> Iterator[Mapping[str, int]]:
 
 def pe_of(precision: str, stages: int) -> Block:
     """Return the PE of the array with so many registers between multiplier and adder."""
-    operand = fp16_bits if precision == "fp16" else int8_bits
-    total = fp32_bits if precision == "fp16" else (lambda generator: generator.getrandbits(20))
+    operand = OPERANDS[precision]
+    total = fp32_bits if precision != "int8" else (lambda generator: generator.getrandbits(20))
     return Block(
         name=f"pe_{precision}_{stages}",
         what="PE of the reconfigurable array; operation: one multiply-accumulate and all its registers moving",
@@ -103,15 +106,20 @@ def _function(build: Callable[..., pyrtl.WireVector], bits: int, stages: int) ->
 
 
 def arithmetic_of(
-    family: str, what: str, build: Callable[..., pyrtl.WireVector], bits: int, stages: int, GHz: float
+    family: str,
+    what: str,
+    build: Callable[..., pyrtl.WireVector],
+    operand: Callable[[random.Random], int],
+    stages: int,
+    GHz: float,
 ) -> Block:
     """Return a function of two numbers with so many registers within, and one behind it."""
     return Block(
         name=f"{family}_{stages}",
         what=f"{what}; operation: one result, register behind it included",
-        build=_function(build, bits, stages),
+        build=_function(build, 32 if operand is fp32_bits else 16, stages),
         GHz=GHz,
-        operations={"random": _two(fp16_bits if bits == 16 else fp32_bits), "idle": nothing},
+        operations={"random": _two(operand), "idle": nothing},
         stages=stages,
         family=family,
     )
@@ -149,32 +157,40 @@ def plain_pe() -> Block:
     )
 
 
-def _codes(form: int) -> Make:
+def _codes(form: int, operand: Callable[[random.Random], int]) -> Make:
     """New codes of one format in every cycle, part after part, a new scale for every 128."""
 
     def inputs(generator: random.Random) -> Iterator[Mapping[str, int]]:
         k = 0
         while True:
-            beat = {"whole": fp16_bits(generator), "octets": int8_bits(generator) | int8_bits(generator) << 8}
+            beat = {"whole": operand(generator), "octets": int8_bits(generator) | int8_bits(generator) << 8}
             beat["nibbles"] = generator.getrandbits(16)
             for part in range((1, 2, 2, 4)[form]):
-                scale = {"load_scale": int(k % 128 == 0), "scale": fp16_bits(generator) if k % 128 == 0 else 0}
+                scale = {"load_scale": int(k % 128 == 0), "scale": operand(generator) if k % 128 == 0 else 0}
                 yield {**beat, **scale, "part": part, "form": form}
                 k += 1
 
     return inputs
 
 
-def decoder_of(stages: int) -> Block:
+def family_of(stem: str, precision: str) -> str:
+    """Return the name of a family of blocks whose operands are FP16, or of another precision."""
+    return stem if precision == "fp16" else f"{stem}_{precision}"
+
+
+def decoder_of(stages: int, precision: str = "fp16") -> Block:
     """Return a column of the decoder of narrow weights with so many registers within."""
+    family, operand = family_of("decoder", precision), OPERANDS[precision]
     return Block(
-        name=f"decoder_{stages}",
-        what="column of the decoder of a strip: FP8, INT8 or INT4 to FP16, times a scale; operation: one element",
-        build=lambda: decoder_block(stages),
+        name=f"{family}_{stages}",
+        what=f"column of the decoder of a strip: FP8, INT8 or INT4 to {precision.upper()}, times a scale; "
+        "operation: one element",
+        build=lambda: decoder_block(stages, precision),
         GHz=SNAKE_GHZ,
-        operations={"fp8": _codes(FP8), "int8": _codes(INT8), "int4": _codes(INT4), "idle": nothing},
+        operations={n: _codes(f, operand) for n, f in (("fp8", FP8), ("int8", INT8), ("int4", INT4))}
+        | {"idle": nothing},
         stages=stages,
-        family="decoder",
+        family=family,
     )
 
 
@@ -196,7 +212,8 @@ def tree_engine(params: TreeParams) -> pyrtl.Block:
     block = pyrtl.Block()
     with pyrtl.set_working_block(block):
         x, y = (pyrtl.Input(16 * params.taps, name) for name in "xy")
-        row = [fp16_multiply(x[16 * tap : 16 * tap + 16], y[16 * tap : 16 * tap + 16]) for tap in range(params.taps)]
+        multiply = multiplier(params)
+        row = [multiply(x[16 * tap : 16 * tap + 16], y[16 * tap : 16 * tap + 16]) for tap in range(params.taps)]
         for level in range(1, params.levels + 1):
             if level > 1 and len(row) > 1:
                 row = [fp32_add(row[i], row[i + 1]) for i in range(0, len(row), 2)]
@@ -209,13 +226,13 @@ def tree_engine(params: TreeParams) -> pyrtl.Block:
     return block
 
 
-def _engine_sums(taps: int) -> Make:
+def _engine_sums(taps: int, operand: Callable[[random.Random], int]) -> Make:
     """A row of 16 steps after another, new operands at every tap."""
 
     def inputs(generator: random.Random) -> Iterator[Mapping[str, int]]:
         k = 0
         while True:
-            lines = [sum(fp16_bits(generator) << 16 * tap for tap in range(taps)) for _ in "xy"]
+            lines = [sum(operand(generator) << 16 * tap for tap in range(taps)) for _ in "xy"]
             yield {"x": lines[0], "y": lines[1], "first": int(k % 16 == 0)}
             k += 1
 
@@ -229,11 +246,11 @@ def engine_of(latency: int | None = None) -> Block:
         params = params._replace(latency=latency)
     return Block(
         name=f"tree_engine_{params.latency}",
-        what=f"engine of a MAC tree: {params.taps} FP16 multipliers, FP32 adders, {params.latency} register levels; "
-        "operation: one of its MACs",
+        what=f"engine of a MAC tree: {params.taps} {params.precision.upper()} multipliers, FP32 adders, "
+        f"{params.latency} register levels; operation: one of its MACs",
         build=lambda: tree_engine(params),
         GHz=STRATUM_GHZ,
-        operations={"random": _engine_sums(params.taps), "idle": nothing},
+        operations={"random": _engine_sums(params.taps, OPERANDS[params.precision]), "idle": nothing},
         per_cycle={"random": params.taps, "idle": params.taps},
         stages=params.latency,
         family="tree_engine",

@@ -8,13 +8,23 @@ from __future__ import annotations
 import numpy as np
 import pyrtl
 
-NAN16, NAN32 = 0x7E00, 0x7FC00000
+NAN16, NAN32, NAN_BF16 = 0x7E00, 0x7FC00000, 0x7FC0
 
 EDGES16 = np.array(
     [sign | bits for sign in (0, 0x8000) for bits in (
         0x0000, 0x0001, 0x0002, 0x0003, 0x0200, 0x03FF,  # zero, subnormals
         0x0400, 0x0401, 0x07FF, 0x1400, 0x3BFF, 0x3C00, 0x3C01, 0x4000, 0x4248, 0x5555, 0x7BFE, 0x7BFF,  # normals
         0x7C00, 0x7C01, 0x7D55, 0x7E00, 0x7FFF,  # infinity, NaN with and without the quiet bit
+    )],
+    np.uint64,
+)  # fmt: skip
+
+EDGES_BF16 = np.array(
+    [sign | bits for sign in (0, 0x8000) for bits in (
+        0x0000, 0x0001, 0x0002, 0x0003, 0x0040, 0x007F,  # zero, subnormals
+        0x0080, 0x0081, 0x00FF, 0x0100, 0x1F80, 0x2000, 0x2001, 0x2F80, 0x3380, 0x3F7F, 0x3F80, 0x3F81, 0x4000, 0x4049,
+        0x5F00, 0x5F7F, 0x5F80, 0x5FFF, 0x7EFF, 0x7F00, 0x7F7E, 0x7F7F,  # normals, also whose squares are too large
+        0x7F80, 0x7F81, 0x7FBF, 0x7FC0, 0x7FFF,  # infinity, NaN with and without the quiet bit
     )],
     np.uint64,
 )  # fmt: skip
@@ -74,6 +84,36 @@ def product16(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         rounded = exact.astype(np.float32)
     assert ((rounded == exact) | np.isnan(exact)).all()
     return bits_of(rounded)
+
+
+def widened(bits: np.ndarray) -> np.ndarray:
+    """Bits of BF16 as FP32 numbers: their upper halves."""
+    return single(bits << np.uint64(16))
+
+
+def product_bf16(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Bits of the FP32 product of bits of BF16; float64 holds it exactly and is rounded once."""
+    with np.errstate(all="ignore"):
+        return bits_of((widened(x).astype(np.float64) * widened(y).astype(np.float64)).astype(np.float32))
+
+
+def to_bf16(x: np.ndarray) -> np.ndarray:
+    """Bits of FP32 rounded to BF16: the nearer neighbour by distance in float64, the even one of two as near."""
+    below = x >> np.uint64(16)
+    above = below + np.uint64(1)  # away from zero; beyond the largest number stands the next power of two
+    with np.errstate(all="ignore"):
+        wide = single(x).astype(np.float64)
+        least = widened(below).astype(np.float64)
+        most = np.where(np.isinf(widened(above)), np.sign(wide) * 2.0**128, widened(above).astype(np.float64))
+        to_least, to_most = abs(wide - least), abs(most - wide)
+    up = (to_most < to_least) | ((to_most == to_least) & (below & np.uint64(1) == 1))
+    found = np.where(up & np.isfinite(wide), above, below)
+    return np.where(np.isnan(wide), np.uint64(NAN_BF16), found)
+
+
+def from_bf16(x: np.ndarray) -> np.ndarray:
+    """Bits of BF16 as FP32."""
+    return bits_of(widened(x))
 
 
 def to_half(x: np.ndarray) -> np.ndarray:

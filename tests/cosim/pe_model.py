@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtl_models.core.pe import FLOW_IS, FLOW_OS, FLOW_WS, PeParams, pe_block
-from tests.cosim.float_cases import EDGES16, EDGES32, product16, sum32
+from tests.cosim.float_cases import EDGES16, EDGES32, EDGES_BF16, product16, product_bf16, sum32, to_bf16
 from tests.cosim.replay import Replay
 
 HOPS = ("a", "tag_valid", "tag_first", "tag_set", "b", "b_valid", "load", "load_row", "load_valid")
@@ -13,15 +13,16 @@ HOPS = ("a", "tag_valid", "tag_first", "tag_set", "b", "b_valid", "load", "load_
 
 def multiplied(precision: str, x: int, y: int) -> int:
     """Product of two operands."""
-    if precision == "fp16":
-        return int(product16(np.array([x], np.uint64), np.array([y], np.uint64))[0])
+    if precision != "int8":
+        product = product16 if precision == "fp16" else product_bf16
+        return int(product(np.array([x], np.uint64), np.array([y], np.uint64))[0])
     signed = [value - 256 if value > 127 else value for value in (x, y)]
     return signed[0] * signed[1] % 2**32
 
 
 def added(precision: str, x: int, y: int) -> int:
     """Sum of two sums."""
-    if precision == "fp16":
+    if precision != "int8":
         return int(sum32(np.array([x], np.uint64), np.array([y], np.uint64))[0])
     return (x + y) % 2**32
 
@@ -98,9 +99,14 @@ def draw_inputs(params: PeParams, flow: int, rng: np.random.Generator) -> dict[s
     """One cycle of inputs: operands among them that hurt, every valid bit often off."""
 
     def operand() -> int:
-        if params.precision == "fp16":
-            usual = int(np.float16(rng.normal()).view(np.uint16))
-            return int(rng.choice(EDGES16)) if rng.random() < 0.3 else usual
+        if params.precision != "int8":
+            usual, edges = int(np.float16(rng.normal()).view(np.uint16)), EDGES16
+            if params.precision == "bf16":
+                usual, edges = (
+                    int(to_bf16(np.array([np.float32(rng.normal()).view(np.uint32)], np.uint64))[0]),
+                    EDGES_BF16,
+                )
+            return int(rng.choice(edges)) if rng.random() < 0.3 else usual
         return int(rng.choice([0, 1, 127, 128, 255, rng.integers(256)]))
 
     def total() -> int:

@@ -9,8 +9,9 @@ from nmpsim.program.isa import K_CONTIGUOUS, N_CONTIGUOUS, SPLIT_K, SPLIT_N, TRE
 from nmpsim.spec import load_chip
 from rtl_models.core import mac_tree, mac_tree_control
 from rtl_models.core.mac_tree import TreeParams, mac_tree_slice, tree_params
+from rtl_models.synthesis.compute_blocks import tree_engine
 from tests.builders import STRATUM, small_chip
-from tests.cosim.float_cases import bits_of
+from tests.cosim.float_cases import bits_of, to_bf16, widened
 from tests.cosim.mac_tree_kernel import REASON_CODES, Operands, Recording, SliceCase
 from tests.cosim.replay import PyrtlRun
 from tests.cosim.verilog import run_verilog
@@ -157,3 +158,20 @@ def test_many_slices(seed, tmp_path):
     replay = recording.replay("slice")
     assert not PyrtlRun(replay).first_difference()
     assert run_verilog([replay], tmp_path)["cycles"] == 1500
+
+
+def test_an_engine_of_bf16_adds_products_of_bf16_pairwise():
+    params = TreeParams(1, 4, 4, 4, 1, 1, 0, 1, "bf16")
+    simulation = pyrtl.FastSimulation(block=tree_engine(params), tracer=None)
+    rng = np.random.default_rng(1)
+    total = np.float32(0)
+    for step in range(50):
+        x, y = (to_bf16(rng.normal(size=4).astype(np.float32).view(np.uint32).astype(np.uint64)) for _ in "xy")
+        packed = (sum(int(bits) << 16 * tap for tap, bits in enumerate(line)) for line in (x, y))
+        simulation.step({"x": next(packed), "y": next(packed), "first": int(step == 0)})
+        products = widened(x) * widened(y)
+        total = total + ((products[0] + products[1]) + (products[2] + products[3]))
+    simulation.step({"x": 0, "y": 0, "first": 0})
+    assert simulation.inspect("sum") == int(total.view(np.uint32))
+    with pytest.raises(ValueError, match=r"got operands 'int8'; allowed: fp16, bf16"):
+        tree_engine(params._replace(precision="int8"))

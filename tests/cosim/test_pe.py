@@ -1,4 +1,4 @@
-"""A PE, cycle by cycle: docs/core/array.md in plain Python = PyRTL = Verilog, in all flows and both precisions."""
+"""A PE, cycle by cycle: docs/core/array.md in plain Python = PyRTL = Verilog, in all flows and precisions."""
 
 import numpy as np
 import pyrtl
@@ -6,7 +6,7 @@ import pytest
 
 from rtl_models.core import fp32, pe
 from rtl_models.core.pe import PRECISIONS, PeParams, pe_block
-from tests.cosim.float_cases import EDGES16, function_block, half
+from tests.cosim.float_cases import EDGES16, EDGES_BF16, function_block, half, to_bf16, widened
 from tests.cosim.pe_model import PeModel, draw_inputs, record
 from tests.cosim.replay import PyrtlRun, Replay
 from tests.cosim.verilog import run_verilog
@@ -55,6 +55,13 @@ def test_an_ignored_input_is_found(name):
     assert any(found)
 
 
+OPERANDS = {
+    "fp16": (lambda x: x.astype(np.float16).view(np.uint16), half, EDGES16),
+    "bf16": (lambda x: to_bf16(x.astype(np.float32).view(np.uint32).astype(np.uint64)), widened, EDGES_BF16),
+}
+"""Bits of real numbers, numbers of bits, and edge cases, by precision."""
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_dot_product_is_the_sum_in_the_order_of_k(precision):
     """OS, k = 0, 1, ... from +0: the same bits as NumPy, or as exact integers modulo 2**32."""
@@ -63,13 +70,14 @@ def test_a_dot_product_is_the_sum_in_the_order_of_k(precision):
     idle = {wire.name: 0 for wire in pe_block(PeParams(precision)).wirevector_subset(pyrtl.Input)}
     for case in range(40):
         count = int(rng.integers(1, 40))
-        if precision == "fp16":
-            a, b = (rng.normal(size=count).astype(np.float16).view(np.uint16) for _ in range(2))
+        if precision != "int8":
+            bits, number, edges = OPERANDS[precision]
+            a, b = (bits(rng.normal(size=count)) for _ in range(2))
             if case % 4 == 0:
-                a[rng.integers(count)] = rng.choice(EDGES16)
+                a[rng.integers(count)] = rng.choice(edges)
             total = np.float32(0)
             with np.errstate(all="ignore"):
-                for x, y in zip(half(a), half(b), strict=True):
+                for x, y in zip(number(a), number(b), strict=True):
                     total += np.float32(x) * np.float32(y)
             expected = 0x7FC00000 if np.isnan(total) else int(total.view(np.uint32))
         else:

@@ -1,4 +1,4 @@
-"""FP16 products, FP32 sums and conversions, bit by bit against NumPy: PyRTL's gates, PyRTL's simulator, Verilog.
+"""FP16 and BF16 products, FP32 sums, conversions, bit by bit against NumPy: PyRTL's gates, PyRTL's simulator, Verilog.
 
 The bulk runs bit-sliced on the gates that PyRTL makes of a block (sliced.py); PyRTL's own simulator and Icarus Verilog
 repeat a part of it, since an error of `pyrtl.synthesize` would show only there.
@@ -8,23 +8,27 @@ import numpy as np
 import pyrtl
 import pytest
 
-from rtl_models.core import fp16, fp32
+from rtl_models.core import bf16, fp16, fp32
 from rtl_models.core.floats import Cuts
 from rtl_models.core.pe import arithmetic, int8_multiply, int32_add
 from tests.cosim.float_cases import (
     EDGES16,
     EDGES32,
+    EDGES_BF16,
     NAN32,
+    from_bf16,
     function_block,
     is_less,
     maximum,
     pairs,
     product16,
     product32,
+    product_bf16,
     random_pairs,
     random_singles,
     sum32,
     ties_of_sum,
+    to_bf16,
     to_half,
     to_single,
 )
@@ -43,6 +47,9 @@ DATAPATHS = {
     "fp32_max": (fp32.fp32_max, TWO_SINGLES, maximum),
     "fp16_to_fp32": (fp16.fp16_to_fp32, (16,), to_single),
     "fp32_to_fp16": (fp16.fp32_to_fp16, (32,), to_half),
+    "bf16_multiply": (bf16.bf16_multiply, (16, 16), product_bf16),
+    "bf16_to_fp32": (bf16.bf16_to_fp32, (16,), from_bf16),
+    "fp32_to_bf16": (bf16.fp32_to_bf16, (32,), to_bf16),
 }
 
 
@@ -70,6 +77,35 @@ def test_every_fp16_number_times_every_edge_case_and_random_ones():
     rng = np.random.default_rng(1)
     x, y = (rng.integers(0, 1 << 16, 300_000, dtype=np.uint64) for _ in range(2))
     assert not mismatches("fp16_multiply", gates, x, y)
+
+
+def test_every_bf16_number_times_every_edge_case_and_random_ones():
+    """Among them products that are infinite, subnormal and rounded, too small for FP32, and exact ones."""
+    gates = sliced("bf16_multiply")
+    assert not mismatches("bf16_multiply", gates, *pairs(ALL16, EDGES_BF16))
+    assert not mismatches("bf16_multiply", gates, *pairs(EDGES_BF16, ALL16[::7]))
+    rng = np.random.default_rng(1)
+    x, y = (rng.integers(0, 1 << 16, 300_000, dtype=np.uint64) for _ in range(2))
+    assert not mismatches("bf16_multiply", gates, x, y)
+    small = rng.integers(0, 1 << 14, (2, 100_000), dtype=np.uint64)  # exponents below 0: sums about that of 2**-126
+    x, y = (small + np.uint64(0x1000)) | rng.integers(0, 2, small.shape, dtype=np.uint64) << np.uint64(15)
+    products = product_bf16(x, y) & np.uint64(0x7FFFFFFF)
+    assert ((products > 0) & (products < 0x00800000)).sum() > 5_000
+    assert (products == 0).sum() > 1_000
+    assert not mismatches("bf16_multiply", gates, x, y)
+
+
+def test_every_bf16_number_becomes_fp32():
+    assert not mismatches("bf16_to_fp32", sliced("bf16_to_fp32"), ALL16)
+
+
+def test_fp32_is_rounded_to_bf16_at_every_tie_and_beside_it():
+    gates = sliced("fp32_to_bf16")
+    middle = ALL16 << np.uint64(16) | np.uint64(0x8000)
+    for beside in (middle, middle - np.uint64(1), middle + np.uint64(1), ALL16 << np.uint64(16)):
+        assert not mismatches("fp32_to_bf16", gates, beside)
+    assert not mismatches("fp32_to_bf16", gates, EDGES32)
+    assert not mismatches("fp32_to_bf16", gates, random_singles(np.random.default_rng(5), 300_000))
 
 
 def test_sums_of_edge_cases_near_cancellations_ties_and_random_numbers():
@@ -143,7 +179,7 @@ def replay_of(name: str, count: int) -> Replay:
     """A part of the cases, one per cycle: edge cases and random ones."""
     function, widths, model = DATAPATHS[name]
     rng = np.random.default_rng(7)
-    edges = EDGES16 if widths[0] == 16 else EDGES32
+    edges = EDGES32 if widths[0] == 32 else EDGES_BF16 if name.startswith("bf16") else EDGES16
     operands = [rng.choice(edges, count) for _ in widths]
     random = [rng.integers(0, 1 << bits, count, dtype=np.uint64) for bits in widths]
     if widths == TWO_SINGLES:
@@ -166,7 +202,7 @@ def test_verilog_computes_what_numpy_computes(tmp_path):
 
 
 @pytest.mark.parametrize("stages", [0, 1, 2, 3, 5])
-@pytest.mark.parametrize("name", ["fp16_multiply", "fp32_add", "fp32_multiply"])
+@pytest.mark.parametrize("name", ["fp16_multiply", "bf16_multiply", "fp32_add", "fp32_multiply"])
 def test_a_result_comes_after_as_many_enabled_cycles_as_there_are_stages(name, stages):
     function, widths, model = DATAPATHS[name]
 
@@ -191,8 +227,8 @@ def test_a_result_comes_after_as_many_enabled_cycles_as_there_are_stages(name, s
 def test_what_cannot_be_built_is_refused():
     with pytest.raises(ValueError, match=r"stages: got -1; allowed: 0 or more"):
         Cuts(-1, ())
-    with pytest.raises(ValueError, match=r"got precision 'bf16'; allowed: fp16, int8"):
-        arithmetic("bf16")
+    with pytest.raises(ValueError, match=r"got precision 'fp8'; allowed: fp16, bf16, int8"):
+        arithmetic("fp8")
 
 
 # --------------------------------------------------------------------------------------------------------- slow lane

@@ -122,3 +122,25 @@ def test_the_command_line_takes_the_formats_and_refuses_the_others(tmp_path):
     assert wrong.exit_code == 2
     assert "--weights: got 'int3'" in wrong.output
     assert "--kv: got 'int2'" in wrong.output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pes_of_bf16_take_the_time_of_fp16_and_other_energy(kind):
+    chip = small_chip(kind, 2, core__operands="bf16")
+    run, whole = nmpsim.simulate(MODEL, chip, context=40), run_of(kind)
+    assert (run.cycles, run.counts, run.stalls) == (whole.cycles, whole.counts, whole.stalls)
+    stated = {"weights": "bf16", "activations": "bf16", "kv": "bf16", "group": 0}
+    assert run.provenance["options"]["precision"] == stated
+    assert run.energy_J["mac"] != whole.energy_J["mac"]
+    assert run.energy_J["vector_norm"] == whole.energy_J["vector_norm"]
+    narrow = nmpsim.simulate(MODEL, chip, context=40, weights="fp8:8")
+    other = run_of(kind, weights="fp8:8")
+    assert narrow.cycles == other.cycles
+    assert 0 < narrow.energy_J["decoder"] < other.energy_J["decoder"]
+
+
+def test_weights_of_the_other_16_bits_are_refused_either_way():
+    with pytest.raises(WorkloadError, match="11 significant bits of FP16 do not fit into BF16"):
+        prepare(MODEL, small_chip(SNAKE, 2, core__operands="bf16"), context=40, weights="fp16")
+    with pytest.raises(WorkloadError, match="range of BF16 does not fit into FP16"):
+        prepare(MODEL, small_chip(SNAKE, 2), context=40, weights="bf16")

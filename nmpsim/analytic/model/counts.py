@@ -132,11 +132,13 @@ class StepCounts:
         return K.ROPE if model.rope_dim else K.QK_NORM if model.qk_norm else K.QKV
 
     def _embedding(self) -> Work:
-        beat = self.dram.column_bytes
-        beats = -(-self.hidden * 2 // beat)
-        owners = int((self.hidden > 0).sum())
-        rows = Work(RD=int(beats.sum()), ACT=owners, read_bytes=int(self.hidden.sum()) * 2).times(self.m)
-        return rows + loaded(np.full(self.pus, self.model.rope_dim, np.int64), 4, self.dram)
+        beat, own, gathered = self.dram.column_bytes, self.hidden, NOTHING
+        if self.graph.stacks > 1 and self.graph.shard is not None:
+            own = np.array([pieces[self.graph.shard.stack] for pieces in self._pieces()], np.int64)
+            gathered = self._round(2, 0)
+        beats = -(-own * 2 // beat)
+        rows = Work(RD=int(beats.sum()), ACT=int((own > 0).sum()), read_bytes=int(own.sum()) * 2).times(self.m)
+        return rows + gathered + loaded(np.full(self.pus, self.model.rope_dim, np.int64), 4, self.dram)
 
     def _norm(self, part: str) -> Work:
         latent = self.model.latent
@@ -158,7 +160,9 @@ class StepCounts:
             return NOTHING
         keys = np.array([sum(1 for h in own if h % 2 == 0) for own in self._pairs()], np.int64)
         gains = loaded(self.heads[0] * model.head_dim, 2, self.dram) + loaded(keys * model.head_dim, 2, self.dram)
-        return gains + told_to_all(2 * self.m * 4, self.pus, self.pus, self.flit)
+        others = (self.graph.stacks - 1) * self.pus
+        between = Work(flits=flits_of(1, 2 * self.m * 4, self.flit) * others, messages=others)
+        return gains + between + told_to_all(2 * self.m * 4, self.pus, self.pus, self.flit)
 
     def _pairs(self) -> list[range]:
         """Heads of keys (even) and values (odd) that every PU projects."""
@@ -190,23 +194,32 @@ class StepCounts:
             if self._reduces(plan):
                 chunks = self._chunks(self.graph.operators[before], plan)
                 found += chunks.credits() if self.graph.stacks == 1 else NOTHING
-        return found + self._stacks() if self.graph.stacks > 1 else found
+        if self.graph.stacks == 1:
+            return found
+        if experts and not self.model.gating.shared_ffn:
+            here = [o.tokens for o in self.graph.operators if o.kind is K.GATHER and o.layer == operator.layer]
+            if len(set().union(*here)) < self.m:  # sums of tokens without an expert here begin with zeros
+                found += loaded(self.hidden, 4, self.dram)
+        return found + self._stacks()
+
+    def _pieces(self) -> list[Ints]:
+        """Columns of the residual stream that every stack sums up, of every PU that has columns."""
+        stacks, grain = self.graph.stacks, max(1, self.flit // 4)
+        found = []
+        for columns in map(int, self.hidden[self.hidden > 0]):
+            unit = grain if columns >= stacks * grain and columns % grain == 0 else 1
+            found.append(even(columns // unit, stacks) * unit)
+        return found
+
+    def _round(self, size: int, late: int) -> Work:
+        """Pieces that a stack passes on round the ring, from its own one back by `late`; `size` bytes an element."""
+        stacks, stack = self.graph.stacks, self.graph.shard.stack if self.graph.shard is not None else 0
+        sent = [int(p[(stack - late - step) % stacks]) for p in self._pieces() for step in range(stacks - 1)]
+        return Work(flits=sum(flits_of(self.m, n * size, self.flit) for n in sent), messages=len(sent))
 
     def _stacks(self) -> Work:
         """An all-reduce over the stacks: every piece of a PU's columns goes once round as sums, once as results."""
-        stacks, stack = self.graph.stacks, self.graph.shard.stack if self.graph.shard is not None else 0
-        grain = max(1, self.flit // 4)
-        total = messages = 0
-        for columns in map(int, self.hidden):
-            if not columns:
-                continue
-            unit = grain if columns >= stacks * grain and columns % grain == 0 else 1
-            pieces = even(columns // unit, stacks) * unit
-            for step in range(stacks - 1):
-                sums, results = pieces[(stack - 1 - step) % stacks], pieces[(stack - step) % stacks]
-                total += flits_of(self.m, int(sums) * 4, self.flit) + flits_of(self.m, int(results) * 2, self.flit)
-                messages += 2
-        return Work(flits=total, messages=messages)
+        return self._round(4, 1) + self._round(2, 0)
 
     @staticmethod
     def _reduces(plan: GemmPlan) -> bool:

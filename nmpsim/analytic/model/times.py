@@ -138,8 +138,10 @@ class StepTimes:
         p, m, s, model = self.p, self.m, self.stream, self.model
         kind = o.kind
         if kind is K.EMBEDDING:
-            beats = m * up(self.hidden * FP16, p.dram.column_bytes)
-            return v.loads(p, s, beats, self.deepest)
+            others = self.graph.stacks - 1
+            own = up(self.hidden, self.graph.stacks) * FP16
+            rows = v.loads(p, s, m * up(own, p.dram.column_bytes), self.deepest)
+            return rows + v.hop(p, m, own).times(others) if others else rows
         if kind is K.POSITION:
             return v.rowwise(p, 1, m * self.hidden, 2 * FP16, FP16)
         if kind is K.NORM:
@@ -148,7 +150,9 @@ class StepTimes:
             return v.head_norm(p, m, self.q + up(self.kv, 2), model.head_dim)
         if kind is K.QK_NORM and model.qk_norm == ALL_HEADS:
             queries, keys = self.q * model.head_dim, up(self.kv, 2) * model.head_dim
-            return v.norm(p, m, queries, parts=2) + v.normed(p, m, keys)
+            norms = v.norm(p, m, queries, parts=2) + v.normed(p, m, keys)
+            others = self.graph.stacks - 1
+            return norms + v.hop(p, 1, 8 * m).times(others) if others else norms
         if kind is K.ROPE:
             if self.latent is not None:
                 return v.rope(p, m, self.q + 1, self.latent.rope)

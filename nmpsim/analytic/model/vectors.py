@@ -217,6 +217,20 @@ def to_one(p: Any, m: Array) -> Time:
     return Time(vector=merge, network=some * count * flow(p), latency=some * way(p, furthest(p)) + _pipeline(p))
 
 
+def hop(p: Any, m: Array, size: Array) -> Time:
+    """Return the time of a message to the same PU of another stack.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    m, size : array
+        Rows, and bytes of each.
+    """
+    ratio = p.link.period / p.core_period
+    per = np.maximum(flow(p), up(p.noc.flit_bytes, p.link.bytes) * ratio)
+    return Time(network=flits(p, m, size) * per, latency=2 * way(p, 0) + p.link.latency * ratio + 0.0)
+
+
 def joined(p: Any, m: Array, columns: Array, stacks: int) -> Time:
     """Return the time in which the sums of all stacks are added up and the result is everywhere.
 
@@ -227,15 +241,7 @@ def joined(p: Any, m: Array, columns: Array, stacks: int) -> Time:
         Rows, and columns of the widest PU.
     stacks : int
     """
-    link = p.link
-    ratio = link.period / p.core_period
     piece = up(columns, stacks)
-    per = np.maximum(flow(p), up(p.noc.flit_bytes, link.bytes) * ratio)
-    over = 2 * way(p, 0) + link.latency * ratio
-    found = Time()
-    for size in (FP32, FP16):
-        one = Time(network=flits(p, m, piece * size) * per, latency=over + 0.0)
-        if size == FP32:
-            one += Time(vector=slots(p, m * piece, 2 * FP32, FP32), latency=_pipeline(p))
-        found += one.times(stacks - 1)
+    one = hop(p, m, piece * FP32) + Time(vector=slots(p, m * piece, 2 * FP32, FP32), latency=_pipeline(p))
+    found = one.times(stacks - 1) + hop(p, m, piece * FP16).times(stacks - 1)
     return found + Time(vector=slots(p, m * piece, FP32 + FP16, FP16), latency=_pipeline(p))

@@ -9,6 +9,9 @@ belongs to stack c::
 
     all-gather, FP16          piece s       piece s - 1   piece s - 2
 
+The embedding is an all-gather alone: every stack loads its pieces of the rows.  Sums of squares of a norm over all
+heads go from every stack to all others, each to a place of its own, and are added there.
+
 All stacks run the same program but for the addresses of the pieces.  A stack's next collective cannot reach this one's
 landing space too early: it needs the sum of this one, to which every stack has contributed by then.
 """
@@ -25,12 +28,13 @@ from nmpsim.program.isa import (
     F_BIAS,
     F_OUT_FP32,
     F_RESIDUAL,
-    STACK_BEST,
+    STACK_ALL,
     STACK_SUMS,
     V_ADD,
     V_ARGMAX_MERGE,
     V_REDUCE,
 )
+from nmpsim.workload import ALL_HEADS
 from nmpsim.workload.shards import Shard
 
 Ready = list[list[Event | None]]
@@ -74,6 +78,7 @@ class StackCollectives:
 
     def __init__(self, out: PassEmitter, buffer: Buffer, shard: Shard, m: int, columns: list[tuple[int, int]]) -> None:
         self.out, self.m, self.stacks, self.stack = out, m, shard.stacks, shard.stack
+        self.share = shard.share
         grain = max(1, out.params.noc.flit_bytes // 4)
         self.pieces = [stack_pieces(number, self.stacks, grain) if number else [] for _, number in columns]
         if any(piece.columns == 0 for pieces in self.pieces for piece in pieces):
@@ -85,9 +90,12 @@ class StackCollectives:
         self.ld = max(number for _, number in columns) * 4
         widest = max(piece.columns for pieces in self.pieces for piece in pieces)
         self.slot = m * widest * 4
-        self.partial = buffer.take("partial sums of the stack", m * self.ld)
+        beat = out.params.dram.column_bytes
+        self.partial = buffer.take("partial sums of the stack", m * max(self.ld, -(-2 * widest // beat) * beat))
         self.landing = buffer.take("landing of stacks", (self.stacks - 1) * self.slot)
         self.best = buffer.take("best tokens of stacks", m * 8 * self.stacks)
+        squares = 2 * m * 4 if shard.whole.qk_norm == ALL_HEADS else 0
+        self.squares = buffer.take("sums of squares of stacks", squares * self.stacks)
         self.free: Ready = [[] for _ in range(out.pus)]
 
     def all_reduce(self, ready: Ready, x: int, x_ld: int, bias: int = 0, biased: Ready | None = None) -> Ready:
@@ -134,7 +142,7 @@ class StackCollectives:
                 out_ld=x_ld,
                 flags=flags,
             )
-            done.append(self._all_gather(pu, pieces, event, x, x_ld))
+            done.append(self.all_gather(pu, event, x, x_ld))
         return done
 
     def _reduce_scatter(self, pu: int, pieces: list[Piece], ready: list[Event | None]) -> Event:
@@ -164,8 +172,24 @@ class StackCollectives:
         assert added is not None
         return added
 
-    def _all_gather(self, pu: int, pieces: list[Piece], own: Event, x: int, x_ld: int) -> list[Event | None]:
-        """Bring the own piece of the residual stream to all stacks; return when all pieces stand here."""
+    def all_gather(self, pu: int, own: Event, x: int, x_ld: int) -> list[Event | None]:
+        """Bring the own piece of the residual stream of a PU to all stacks.
+
+        Parameters
+        ----------
+        pu : int
+            One with columns.
+        own : Event
+            When the own piece stands.
+        x, x_ld : int
+            Residual stream: address, and bytes from row to row.
+
+        Returns
+        -------
+        list of Event
+            When all pieces stand here.
+        """
+        pieces = self.pieces[pu]
         before: list[Event | None] = [own]
         sent: Event | None = None
         for step in range(self.stacks - 1):
@@ -202,6 +226,37 @@ class StackCollectives:
         )
 
     @property
+    def own_squares(self) -> int:
+        """Where the sums of squares of a PU belong: m of the queries, then m of the keys."""
+        return self.squares + self.stack * 2 * self.m * 4
+
+    def add_squares(self, pu: int, ready: list[Event | None], target: int) -> Event:
+        """Add up the sums of squares that this PU has in all stacks; a key head that stacks share counts once.
+
+        Parameters
+        ----------
+        pu : int
+        ready : list of Event
+            When those of this stack stand at `own_squares`.
+        target : int
+            Where the sums go: m of the queries, then m of the keys.
+
+        Returns
+        -------
+        Event
+            When they stand.
+        """
+        half, at = self.m * 4, self.own_squares
+        size, waits = 2 * half, list(ready)
+        for distance in range(1, self.stacks):
+            _, there = self.out.send(pu, pu, ready, stack=distance, common=STACK_ALL, size=size, source=at, target=at)
+            waits = [*ready, there]
+        for i, share in enumerate((1, self.share)):
+            places = {"a": self.squares + i * half, "planes": self.stacks // share, "plane_ld": share * size}
+            added = self.out.vector(pu, V_REDUCE, 1, self.m, waits, out=target + i * half, flags=F_OUT_FP32, **places)
+        return added
+
+    @property
     def own_best(self) -> int:
         """Where the best tokens of this stack belong on PU 0: m pairs."""
         return self.best + self.stack * self.m * 8
@@ -219,6 +274,6 @@ class StackCollectives:
         size, at = self.m * 8, self.own_best
         waits = [ready]
         for distance in range(1, self.stacks):
-            _, there = self.out.send(0, 0, [ready], stack=distance, common=STACK_BEST, size=size, source=at, target=at)
+            _, there = self.out.send(0, 0, [ready], stack=distance, common=STACK_ALL, size=size, source=at, target=at)
             waits = [ready, there]
         self.out.vector(0, V_ARGMAX_MERGE, self.m, 1, waits, a=self.best, planes=self.stacks, plane_ld=size, out=target)

@@ -6,6 +6,7 @@ one sum of squares per token; attention runs on tasks (see attention.py).
 
 from __future__ import annotations
 
+from nmpsim.program.encode.embedding import Embedding
 from nmpsim.program.encode.emitter import Event
 from nmpsim.program.encode.experts import Experts
 from nmpsim.program.encode.gemm import (
@@ -107,10 +108,11 @@ class StepEncoder(StepVectors):
         return [[*events, join] for events, join in zip(there, joined, strict=True)]
 
     def _norm_all_heads(self, operator: int, layer: int, owned: list[list[tuple[str, int]]], ready: Ready) -> Ready:
-        """RMSNorm over all query heads together, and over all key heads, in place."""
-        head = self.model.head_dim
+        """RMSNorm over all query heads of all stacks together, and over all key heads, in place."""
+        head, shard = self.model.head_dim, self.graph.shard
+        whole = self.model if shard is None else shard.whole
         parts = []
-        for which, (kind, total) in enumerate((("q", self.model.heads), ("k", self.model.kv_heads))):
+        for which, (kind, total) in enumerate((("q", whole.heads), ("k", whole.kv_heads))):
             shares, places = [], []
             for heads in owned:
                 mine = [i for i, (k, _) in enumerate(heads) if k == kind]
@@ -118,7 +120,7 @@ class StepEncoder(StepVectors):
                 places.append(self.qkv + (mine[0] * head * 2 if mine else 0))
             gain = f"layers.{layer}.{kind}_norm"
             parts.append(Normed(gain, total * head, shares, places, self.qk_gain[which]))
-        return self.norms_in_place([operator, operator], parts, self.qkv_ld, ready)
+        return self.norms_in_place([operator, operator], parts, self.qkv_ld, ready, self.stacks)
 
     def residual(self, operator: int, layer: int, kind: OperatorKind) -> Consume:
         """Return a consumer that adds a chunk, and the bias of its GEMM, to the residual stream."""
@@ -328,7 +330,7 @@ class StepEncoder(StepVectors):
         self.out.operator = outside[OperatorKind.EMBEDDING]
         every = [(0, self.model.rope_dim)] * self.pus
         rope = self.constant("rope", self.rope_at, every, 4, empty)
-        ready = self.embedding(outside[OperatorKind.EMBEDDING])
+        ready = Embedding(self).load(outside[OperatorKind.EMBEDDING])
         if self.model.learned_positions:
             ready = self.position(outside[OperatorKind.POSITION], ready)
         for layer in self.graph.layer_numbers:

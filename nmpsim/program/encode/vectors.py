@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nmpsim.errors import Fault, InfeasibleError
 from nmpsim.program.encode.collective import Region, to_all
 from nmpsim.program.encode.emitter import Event, fp32_bits
 from nmpsim.program.encode.gemm import Segments, cut, width
 from nmpsim.program.encode.layout import Ready, StepLayout
 from nmpsim.program.encode.memory import WEIGHTS
 from nmpsim.program.encode.spread import Sliced
+from nmpsim.program.encode.stacks import StackCollectives
 from nmpsim.program.isa import (
     CONSTANT,
     EMBEDDING,
@@ -39,7 +39,7 @@ class Normed:
     tensor : str
         Gain.
     total : int
-        Columns of all PUs.
+        Columns of all PUs, of all stacks.
     shares : list of (int, int), by PU
         First column and number of columns.
     address : list of int, by PU
@@ -72,48 +72,6 @@ class StepVectors(StepLayout):
     def __init__(self, schedule: Schedule, params: MachineParams, tokens: tuple[int, ...], lasting: int = 0) -> None:
         super().__init__(schedule, params, lasting)
         self.tokens = tokens
-
-    def embedding(self, operator: int) -> Ready:
-        """Load the rows of the tokens, each PU its own columns."""
-        dram, model = self.params.dram, self.model
-        self.out.operator = operator
-        per_row = dram.columns // self.beats
-        if per_row == 0:
-            fault = Fault(
-                "placement of the embedding",
-                f"{self.beats} beats per PU and token",
-                f"at most {dram.columns} (one row)",
-                "use more PUs or a chip with longer rows",
-            )
-            raise InfeasibleError("an embedding row does not fit", [fault])
-        ready: Ready = []
-        for pu, (first, number) in enumerate(self.hidden):
-            start = self.banks.rows(pu, -(-model.vocab // (dram.banks * per_row)))
-            done = None
-            for b, token in enumerate(self.tokens):
-                bank, place = token % dram.banks, token // dram.banks
-                row, column = start + place // per_row, place % per_row * self.beats
-                beats = -(-number * 2 // dram.column_bytes)
-                if beats:
-                    done = self.out.emit(
-                        pu,
-                        MOVE,
-                        LOAD,
-                        bank=bank,
-                        row=row,
-                        column=column,
-                        beats=beats,
-                        out=self.x + b * self.x_ld,
-                        traffic=EMBEDDING,
-                        bytes=number * 2,
-                    )
-                    self.banks.images[WEIGHTS].append(
-                        BeatImage("embedding", pu, bank, row, column, beats, token, first, number)
-                    )
-            ready.append([done])
-        for pu in range(self.pus):
-            self.join(pu, ready[pu], self.flag)
-        return ready
 
     def join(self, pu: int, waits: list[Event | None], target: int) -> Event:
         """Emit the cheapest vector operation, one element, to wait for more events than an instruction can name.
@@ -286,7 +244,14 @@ class StepVectors(StepLayout):
         self.gain_readers[space] = normed
         return Sliced(self.y, self.y_ld, self.hidden, normed)
 
-    def norms_in_place(self, operators: list[int], parts: list[Normed], ld: int, ready: Ready) -> Ready:
+    def norms_in_place(
+        self,
+        operators: list[int],
+        parts: list[Normed],
+        ld: int,
+        ready: Ready,
+        stacks: StackCollectives | None = None,
+    ) -> Ready:
         """RMSNorms of several sliced matrices with one exchange of the sums of squares.
 
         Parameters
@@ -298,6 +263,8 @@ class StepVectors(StepLayout):
             Bytes between rows of all of them.
         ready : list of lists of Event, by PU
             When they stand.
+        stacks : StackCollectives, optional
+            The columns are also sliced over the stacks.
 
         Returns
         -------
@@ -317,12 +284,14 @@ class StepVectors(StepLayout):
             events: list[Event | None] = []
             for i, part in enumerate(parts):
                 out.operator = operators[i]
-                place = self.stats[turn] + pu * size + i * m * 4
+                place = (self.stats[turn] + pu * size if stacks is None else stacks.own_squares) + i * m * 4
                 number = part.shares[pu][1]
                 columns = {"a": part.address[pu], "a_ld": ld}
                 events.append(out.vector(pu, V_SUM_SQUARES, m, number, ready[pu], out=place, **columns))
+            out.operator = operators[0]
+            if stacks is not None:
+                events = [stacks.add_squares(pu, events, self.stats[turn] + pu * size)]
             sums.append(events)
-        out.operator = operators[0]
         own = [Region(self.stats[turn] + pu * size, 1, size, size) for pu in range(self.pus)]
         came = to_all(out, own, sums, turn)
         eps = out.table([fp32_bits(self.model.rms_eps)])

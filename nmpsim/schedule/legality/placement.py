@@ -312,7 +312,7 @@ def _match(listing: Listing, index: int, known: dict[Place, BeatImage], what: st
     if image is None:
         listing.add(listing.where(index), got, f"{what}: the place of an image", "correct bank, row or column")
         return False
-    size = image.elements * image.element_bytes
+    size = image.elements // image.rows * image.element_bytes  # of several rows in the beats, one is wanted
     part = listing.params.dram.column_bytes // EXPANSION[image.code] if image.code else 0
     masked = int(ins["n"]) if ins["op"] == STORE else 0
     if image.beats != ins["beats"] or size != ins["bytes"] or masked != part:

@@ -11,9 +11,9 @@ STEP = ("--chip", "snake", "--batch", "16", "--context", "4096", "--layers", "1"
 def test_show_stacks_prints_a_line_for_each_and_which_is_simulated():
     out = call("show", "stacks", "--model", "llama-3.1-70b", *STEP, "--stacks", "8").stdout.splitlines()
     assert len(out) == 1 + 8 + 1
-    sent = 2 * 16 * 8192 * (4 + 2) * 7 // 8 + 7 * 16 * 8
+    sent = 16 * 8192 * (2 + 2 * (4 + 2)) * 7 // 8 + 7 * 16 * 8
     assert f"{sent / 1e6:.3f}" in out[1].split()
-    reason = "programs of all 8 stacks compared on one layer: alike but for addresses"
+    reason = "programs of all 8 stacks compared on 1 layer: alike but for addresses"
     assert out[-1] == f"simulated: stack 0; {reason}; imbalance 1.000"
 
 

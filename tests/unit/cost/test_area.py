@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from nmpsim.cost.area import die_area, placed_mm2
@@ -125,3 +127,17 @@ def test_small_and_frugal_pes_turn_the_verdict_round():
     assert "holds the clock period" in words
     assert "and hold 0.8 GHz" in words
     assert "would run" not in words
+
+
+def test_chips_of_bf16_have_blocks_of_bf16():
+    whole = tables()
+    array, trees = (replace(chip, operands="bf16") for chip in (SNAKE, STRATUM))
+    assert part(die_area(array, whole), "PEs").basis == "pe_bf16_0"
+    assert part(die_area(array, whole), "decoders").basis.startswith("decoder_bf16_1")
+    before, after = (whole.blocks[f"{name}_multiplier_0"] for name in ("fp16", "bf16"))
+    plain, other = (part(die_area(chip, whole), "MAC-tree engines") for chip in (STRATUM, trees))
+    engines = 16 * 16 * 16  # of 16 multipliers each
+    assert plain.count == other.count == engines
+    assert plain.mm2 - other.mm2 == pytest.approx(engines * placed_mm2(16 * (before.area_um2 - after.area_um2)))
+    saved = before.energy_pJ["random"] - after.energy_pJ["random"]
+    assert plain.watts - other.watts == pytest.approx(engines * 16 * 1e9 * saved * 1e-12)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from nmpsim.functional import Execution
+from nmpsim.functional.memory import BF16, FP16
 from nmpsim.functional.operations import evaluate
 from nmpsim.functional.product import multiply
-from nmpsim.functional.tolerance import U, deviation, gamma, stored
+from nmpsim.functional.tolerance import Stored, U, deviation, gamma
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import (
     CHAIN,
@@ -187,6 +188,8 @@ def test_the_bound_of_a_sum_grows_with_its_terms():
 
 
 def test_storing_adds_half_a_unit_in_the_last_place():
-    value, bound = stored(np.array([1.0, 1e-9]), np.zeros(2))
+    value, bound = Stored(np.array([1.0, 1e-9]), np.zeros(2)).rounded(FP16)
     assert value.tolist() == [1.0, 1e-9]
     assert bound.tolist() == [2.0**-11, 2.0**-25]
+    value, bound = Stored(np.array([1.0, 1e-40]), np.zeros(2)).rounded(BF16)
+    assert bound.tolist() == [2.0**-8, 2.0**-134]

@@ -89,7 +89,8 @@ def fingerprint(machine: MachineParams) -> tuple[Any, ...]:
     clocks = (machine.cores, machine.tick_ps, machine.core_period, machine.dram_period, machine.noc_period)
     parts = (machine.core, machine.dram, machine.noc, machine.latency.tolist(), machine.fill, machine.command_pJ)
     levels = (machine.cores_per_pu, machine.outer, machine.outer_period, machine.outer_hop_mm, machine.gate)
-    return (*clocks, *parts, *levels, machine.link, machine.hop_mm, machine.link_pJ_per_bit)
+    others = (machine.link, machine.hop_mm, machine.link_pJ_per_bit, machine.operands)
+    return (*clocks, *parts, *levels, *others)
 
 
 KNOBS = [(chip, path) for chip in ("snake", "stratum") for path, _ in numbers(load_chip(chip))]
@@ -116,6 +117,7 @@ def test_every_word_changes_the_machine_or_is_listed() -> None:
     others |= {"noc.vc_allocator": "separable_output_first", "noc.switch_allocator": "islip"}
     others |= {"noc.collectives": "multicast", "noc.pu.topology": "ring", "noc.pu.speculation": "off"}
     others |= {"noc.pu.vc_allocator": "separable_output_first", "noc.pu.switch_allocator": "islip"}
+    others |= {"core.operands": "bf16"}
     for chip in ("snake", "stratum"):
         for path, _ in words(load_chip(chip)):
             if path.startswith("chip.") or path in NOT_IN_THE_INTEGERS:

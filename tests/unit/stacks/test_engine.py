@@ -8,7 +8,7 @@ from nmpsim.api import prepare, run_job
 from nmpsim.schedule.stacks import die_to_die_bytes
 from nmpsim.spec.params import MachineParams
 from tests.builders import KINDS, SNAKE, small_chip, small_model
-from tests.families import ABSORBED_LATENT
+from tests.families import ABSORBED_LATENT, NORMED_TOGETHER
 
 LINKS = "link" in {field.name for field in dataclasses.fields(MachineParams)}
 pytestmark = pytest.mark.skipif(not LINKS, reason="the machine has no links between stacks")
@@ -18,6 +18,7 @@ MODELS = {
     "a KV head for 2 of 4": (small_model(), 4),
     "experts": (small_model(moe=True, experts=5), 2),
     "absorbed latent": (ABSORBED_LATENT, 2),
+    "heads normed together": (NORMED_TOGETHER, 2),
 }
 
 
@@ -35,11 +36,11 @@ def test_one_stack_of_several_runs_to_its_end_alike_in_both_modes(name, kind):
 
 @pytest.mark.slow
 def test_all_layers_of_llama_70b_on_one_of_8_stacks(capsys):
-    """Figures by hand: tests/unit/stacks/test_shards.py; die to die 80 x 2 x 7 / 8 x 16 x 8192 x 6 + 7 x 16 x 8."""
+    """Figures by hand: test_shards.py beside this file; 7 / 8 x 16 x 8192 x (2 + 80 x 2 x 6) + 7 x 16 x 8."""
     run = run_job(prepare("llama-3.1-70b", SNAKE, batch=16, context=4096))
     counts = run.counts["weight_read_bytes"], run.counts["kv_read_bytes"], run.counts["macs"]
     assert counts == (17_375_428_608, 2_684_354_560, 149_740_847_104)
-    assert run.counts["die_to_die_bytes"] == 80 * 2 * 7 * 16 * 8192 * 6 // 8 + 7 * 16 * 8
+    assert run.counts["die_to_die_bytes"] == 7 * 16 * 8192 * (2 + 80 * 2 * 6) // 8 + 7 * 16 * 8
     assert run.provenance["stacks"]["representative"]
     with capsys.disabled():
         print(f"\n{run.cycles:,} cycles, {run.speed}")

@@ -12,7 +12,7 @@ from nmpsim.program.system import differences, join_stacks
 from nmpsim.schedule.check import check_hazards
 from nmpsim.schedule.stacks import die_to_die_bytes, expected_die_to_die_bytes
 from tests.builders import COLUMNS, KINDS, SNAKE, small_model
-from tests.families import ABSORBED_LATENT, BIASED, EXPANDED_LATENT, LEARNED, NORMED_HEADS
+from tests.families import ABSORBED_LATENT, BIASED, EXPANDED_LATENT, LEARNED, NORMED_HEADS, NORMED_TOGETHER
 from tests.unit.stacks.bench import execute, programs_of
 
 MODELS = {
@@ -29,6 +29,9 @@ MODELS = {
     "biases": (BIASED, 2),
     "learned positions": (LEARNED, 2),
     "normed heads": (NORMED_HEADS, 2),
+    "heads normed together over 2": (replace(NORMED_TOGETHER, layers=2), 2),
+    "heads normed together over 4": (NORMED_TOGETHER, 4),
+    "heads normed together, a KV head for 2 of 4": (replace(NORMED_TOGETHER, kv_heads=2), 4),
 }
 
 
@@ -56,7 +59,14 @@ def test_drawn_plans_of_stacks_compute_the_reference_of_the_whole_model(name, ki
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "name", ["a KV head for 2 of 4 stacks", "experts that do not divide", "absorbed latent over 2"]
+    "name",
+    [
+        "a KV head for 2 of 4 stacks",
+        "experts that do not divide",
+        "absorbed latent over 2",
+        "heads normed together over 2",
+        "heads normed together, a KV head for 2 of 4",
+    ],
 )
 def test_no_byte_is_read_too_early_in_any_order_of_the_stacks(name, kind):
     model, stacks = MODELS[name]

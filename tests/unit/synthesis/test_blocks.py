@@ -12,6 +12,7 @@ from nmpsim.spec import load_chip
 from rtl_models.core.mac_tree import _Datapath, tree_params
 from rtl_models.synthesis import __main__ as command
 from rtl_models.synthesis import flow
+from rtl_models.synthesis.block import fp16_bits
 from rtl_models.synthesis.blocks import blocks
 from rtl_models.synthesis.compute_blocks import _engine_sums, registers_behind, tree_engine
 from rtl_models.synthesis.control_blocks import SEMAPHORES
@@ -49,7 +50,7 @@ def test_an_engine_has_its_registers_where_the_slice_has_them():
 
 def test_an_engine_adds_pairwise_then_row_by_row():
     block = tree_engine(SMALL)
-    inputs = _engine_sums(SMALL.taps)(random.Random(1))
+    inputs = _engine_sums(SMALL.taps, fp16_bits)(random.Random(1))
     stimulus = [next(inputs) for _ in range(20)]
     simulation = pyrtl.FastSimulation(
         block=block, tracer=pyrtl.SimulationTrace(block.wirevector_subset(pyrtl.Output), block=block)

@@ -61,6 +61,18 @@ def test_all_faults_come_at_once():
     assert all("FP16 by FP16" in fault.allowed for fault in caught.value.faults[:2])
 
 
+def test_pes_of_bf16_take_bf16_and_no_fp16():
+    assert read_precision(operands="bf16") == Precision("bf16", "bf16", "bf16", 0)
+    assert read_precision("int4:64", "", "fp8", operands="bf16") == Precision("int4", "bf16", "fp8", 64)
+    assert read_precision("config", stored=DEEPSEEK.stored, operands="bf16") == Precision("fp8", "bf16", "bf16", 128)
+    with pytest.raises(WorkloadError) as caught:
+        read_precision("fp16", "fp16", "fp16", operands="bf16")
+    assert [fault.where for fault in caught.value.faults] == ["--weights", "--activations", "--kv"]
+    assert "the 11 significant bits of FP16 do not fit into BF16" in caught.value.faults[0].allowed
+    with pytest.raises(WorkloadError, match="the range of BF16 does not fit into FP16"):
+        read_precision("bf16")
+
+
 @pytest.mark.parametrize(
     "text", ["int4:", "int4:1", "int4:4097", "int4:x", "int4:99999999", "fp16:128", "int4:-8", "fp32"]
 )
