@@ -145,6 +145,9 @@ def estimate_plan(
         )
         raise SpecError("the analytical mode knows no networks inside PUs", [fault])
     schedule = schedule or schedule_of(plan)
+    if any(gemm.team > 1 for gemm in schedule.gemm.values()):
+        fault = Fault("policy", plan.policy, "a schedule without teams of PUs", "use nmpsim simulate, or policy plain")
+        raise SpecError("the analytical mode knows no teams of PUs", [fault])
     fitted = calibration_for(calibration, params) if isinstance(calibration, str | Path) else calibration
     with np.errstate(divide="ignore", invalid="ignore"):
         found = predict(schedule, params, plan.tokens)

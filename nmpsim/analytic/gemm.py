@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from nmpsim.analytic.feeds import beat_cycles, fed_cycles, most_beats, port_waits, slots, vector_cycles
+from nmpsim.analytic.handing import Flow, flow, handing_cycles
 from nmpsim.analytic.messages import (
     SIGNAL,
     all_gather_cycles,
@@ -78,16 +79,42 @@ class Shares:
         Rows of the weights that it holds where K is spread.
     owners : int
         PUs that own columns.
+    widths : tuple of int, by PU
+        Result columns that every PU owns.
     """
 
     columns: int
     depth: int
     owners: int
+    widths: tuple[int, ...] = ()
+
+    def of_team(self, team: int, start: int = 0, step: int = 0) -> int:
+        """Return the columns of the team with the most.
+
+        Parameters
+        ----------
+        team : int
+            Members.
+        start, step : int
+            Only these of every owner; step 0: all.
+        """
+        return _most(self.widths, team, start, step)
+
+
+@lru_cache(maxsize=65536)
+def _most(widths: tuple[int, ...], team: int, start: int, step: int) -> int:
+    own = [min(step, max(0, w - start)) if step else w for w in widths]
+    return max(sum(own[first : first + team]) for first in range(0, len(own), team))
 
 
 @lru_cache(maxsize=65536)
 def _taken(core: CoreParams, shape: PassPlan, m: int, n: int, k: int) -> Taken | None:
     return taken(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
+
+
+@lru_cache(maxsize=65536)
+def _loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[Loop, ...]:
+    return loops(op, m, n, planes, flags, imm)
 
 
 def planes_of(core: CoreParams, shape: PassPlan) -> int:
@@ -146,12 +173,49 @@ def gemm_cost(params: MachineParams, operator: Operator, plan: GemmPlan, shares:
         told = to_all_cycles(params, 1, operator.m * operator.n * 4)
         return Cost(found.array, found.stream, found.vector, told, found.total + told)
     if plan.over != OVER_K:
-        found = _Passes(params, operator, plan, tier).over_n(_cut(shares.columns, width), operator.k)
+        passes = _Passes(params, operator, plan, tier)
+        if plan.team > 1:
+            found = passes.in_teams(shares, width, _depth(core, operator, plan))
+        else:
+            found = passes.over_n(_cut(shares.columns, width), operator.k)
         if found is None or operator.kind is not OperatorKind.LM_HEAD:
             return found
         told = all_to_one_cycles(params, params.cores - 1, 1, operator.m * 8) if params.cores > 1 else 0.0
-        return Cost(found.array, found.stream, found.vector, told, found.total + told)
+        return Cost(found.array, found.stream, found.vector, found.network + told, found.total + told)
     return _Passes(params, operator, plan, tier).over_k(shares, width)
+
+
+def least_cycles(
+    params: MachineParams, operator: Operator, plan: GemmPlan, shares: Shares, tier: int, enough: float
+) -> float | None:
+    """Return core cycles that `gemm_cost` of a plan on teams cannot fall below; None if the plan is not possible.
+
+    Parameters
+    ----------
+    params : MachineParams
+    operator : Operator
+    plan : GemmPlan
+        On teams.
+    shares : Shares
+    tier : int
+        Latency class that its weights lie in.
+    enough : float
+        More need not be known exactly.
+    """
+    core, depth = params.core, _depth(params.core, operator, plan)
+    beats = shares.of_team(plan.team) * depth / (core.columns * core.strips) - params.dram.fifo_columns
+    streamed = beats * beat_cycles(params, tier)
+    if streamed > enough:
+        return streamed
+    groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
+    width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
+    return _Passes(params, operator, plan, tier).least_in_teams(shares, width, depth)
+
+
+def _depth(core: CoreParams, operator: Operator, plan: GemmPlan) -> int:
+    """Rows of the weights of the worker with the most."""
+    blocks = -(-operator.k // core.columns)
+    return min(operator.k, -(-blocks // plan.working) * core.columns)
 
 
 def _cut(columns: int, width: int) -> list[int]:
@@ -176,7 +240,7 @@ class _Passes:
     def __init__(self, params: MachineParams, operator: Operator, plan: GemmPlan, tier: int) -> None:
         self.params, self.core, self.tier = params, params.core, tier
         self.kind, self.m, self.shape = operator.kind, operator.m, plan.shape
-        self.chunks = plan.chunks
+        self.chunks, self.team, self.working = plan.chunks, plan.team, plan.working
         self.planes = planes_of(params.core, plan.shape)
         self._ones: dict[tuple[int, int, bool], tuple[Taken, float, float] | None] = {}
         self._vectors: dict[tuple[tuple[tuple[Loop, ...], ...], Taken | None], float] = {}
@@ -185,13 +249,13 @@ class _Passes:
         """Vector operations that follow so many result columns."""
         m = self.m
         if self.kind is OperatorKind.GATE_UP:
-            return [loops(V_SWIGLU, m, n, planes, 0, 0) for n in _cut(columns // 2, self.core.columns)]
+            return [_loops(V_SWIGLU, m, n, planes, 0, 0) for n in _cut(columns // 2, self.core.columns)]
         if self.kind is OperatorKind.UP:
-            return [loops(V_RELU, m, columns, planes, 0, 0)]
+            return [_loops(V_RELU, m, columns, planes, 0, 0)]
         if self.kind is OperatorKind.LM_HEAD:
-            return [loops(V_ARGMAX, m, columns, planes, 0, 0)]
+            return [_loops(V_ARGMAX, m, columns, planes, 0, 0)]
         flags = F_RESIDUAL if self.kind in {OperatorKind.ATTN_OUT, OperatorKind.DOWN} else 0
-        return [loops(V_REDUCE, m, columns, planes, flags, 0)]
+        return [_loops(V_REDUCE, m, columns, planes, flags, 0)]
 
     def _vector(self, operations: list[tuple[Loop, ...]], beside: Taken | None) -> float:
         """Cycles of operations one after the other, behind the pipeline of the first."""
@@ -261,22 +325,58 @@ class _Passes:
 
     def over_k(self, shares: Shares, width: int) -> Cost | None:
         """Chunks of N, each reduced under the passes of the next; K spread over the PUs."""
-        params, core, m = self.params, self.core, self.m
-        grain = max(1, params.noc.flit_bytes // 4)
-        unit = 2 * core.columns if self.kind is OperatorKind.GATE_UP else grain
-        step = max(unit, -(-shares.columns // (self.chunks * unit)) * unit)
-        pieces = _cut(shares.columns, step)
+        pieces = _cut(shares.columns, self._step(shares))
+        return self._reduced([(piece, piece * shares.owners) for piece in pieces], shares.depth, width, None)
+
+    def in_teams(self, shares: Shares, width: int, depth: int) -> Cost | None:
+        """Chunks of N, each handed over under the passes of the next; N spread over teams, K over their workers."""
+        return self._reduced(self._dealt(shares), depth, width, self._handed(shares))
+
+    def least_in_teams(self, shares: Shares, width: int, depth: int) -> float | None:
+        """Core cycles that `in_teams` cannot fall below: all passes, then the hand-over of the last chunk."""
+        at, chunks = 0.0, self._dealt(shares)
+        for i, (_, multiplied) in enumerate(chunks):
+            for count, n, first in _alike(_cut(multiplied, width), first=i == 0):
+                found = self.one(n, depth, first=first)
+                if found is None:
+                    return None
+                at += count * found[1]
+        return at + self._reduction(chunks[-1][0], None, self._handed(shares))
+
+    def _dealt(self, shares: Shares) -> list[tuple[int, int]]:
+        """Columns of the widest owner, and of the widest team, in every chunk."""
+        step = self._step(shares)
+        starts = range(0, shares.columns, step)
+        return [(min(step, shares.columns - start), shares.of_team(self.team, start, step)) for start in starts]
+
+    def _handed(self, shares: Shares) -> Flow:
+        owns = tuple(w > 0 for w in shares.widths)
+        return flow(self.params.noc, self.params.cores, owns, self.team, self.working)
+
+    def _step(self, shares: Shares) -> int:
+        """Columns of the owner with the most that one chunk reduces."""
+        unit = 2 * self.core.columns if self.kind is OperatorKind.GATE_UP else self._grain
+        return max(unit, -(-shares.columns // (self.chunks * unit)) * unit)
+
+    @property
+    def _grain(self) -> int:
+        """Columns that fill a flit."""
+        return max(1, self.params.noc.flit_bytes // 4)
+
+    def _reduced(self, chunks: list[tuple[int, int]], depth: int, width: int, handed: Flow | None) -> Cost | None:
+        """Chunks of (columns of an owner, columns that a PU multiplies): handed over, or reduced over all PUs."""
+        core, m, pieces = self.core, self.m, [piece for piece, _ in chunks]
         array = stream = vector = network = at = reduced = lanes = 0.0
         if core.separate:
-            at = m * shares.depth * 2 / core.copy_bytes + core.copy_latency + SIGNAL
+            at = m * depth * 2 / core.copy_bytes + core.copy_latency + SIGNAL
         free = [0.0] * REGIONS
         waiting: tuple[int, float] | None = None
         beside: Taken | None = None
-        for i, piece in enumerate(pieces):
+        for i, (piece, multiplied) in enumerate(chunks):
             at = max(at, free[i % REGIONS])
             stands = at
-            for count, n, first in _alike(_cut(piece * shares.owners, width), first=i == 0):
-                found = self.one(n, shares.depth, first=first)
+            for count, n, first in _alike(_cut(multiplied, width), first=i == 0):
+                found = self.one(n, depth, first=first)
                 if found is None:
                     return None
                 beside, cycles, beats = found
@@ -285,37 +385,40 @@ class _Passes:
                 after = beside.drain + SIGNAL + self._copied(self.planes, n)
                 stands = at + after
                 if self.planes > 1:  # the sums of the first or of the last of these passes come last
-                    kept = [loops(V_REDUCE, m, n, self.planes, F_OUT_FP32, 0)]
+                    kept = [_loops(V_REDUCE, m, n, self.planes, F_OUT_FP32, 0)]
                     vector += count * self._lane_cycles(kept)
                     add = self._vector(kept, beside)
                     lanes = stands = max(max(lanes, begin + after) + count * add, stands + add)
             if waiting is not None:
                 begin = max(reduced, waiting[1], lanes)
-                under = begin + self._reduction(waiting[0], beside)
+                under = begin + self._reduction(waiting[0], beside, handed)
                 # what waits for ports waits no longer than these passes: the next ones need the space that this empties
-                reduced = min(under, max(begin, at) + self._reduction(waiting[0], None))
+                reduced = min(under, max(begin, at) + self._reduction(waiting[0], None, handed))
                 free[(i - 1) % REGIONS] = reduced
             waiting = piece, stands
             if i + 1 < len(pieces):
                 free[i % REGIONS] = max(free[i % REGIONS], stands)
         if waiting is not None:
-            reduced = max(reduced, waiting[1], lanes) + self._reduction(waiting[0], None)
+            reduced = max(reduced, waiting[1], lanes) + self._reduction(waiting[0], None, handed)
+        additions = self.params.cores - 1 if handed is None else handed.adds
         for piece in set(pieces):
-            summed = params.noc.sum_lanes > 0  # by the routers
-            adds = 0.0 if summed else (params.cores - 1) * self._lane_cycles([self._add(piece)])
-            network += pieces.count(piece) * self._reduction(piece, None)
+            summed = handed is None and self.params.noc.sum_lanes > 0  # by the routers
+            adds = 0.0 if summed else additions * self._lane_cycles([self._add(piece)])
+            network += pieces.count(piece) * self._reduction(piece, None, handed)
             vector += pieces.count(piece) * (self._lane_cycles(self.consumer(piece, 1)) + adds)
         return Cost(array, stream, vector, network, reduced)
 
     def _add(self, piece: int) -> tuple[Loop, ...]:
-        return loops(V_ADD, self.m, piece, 0, F_OUT_FP32, 0)
+        return _loops(V_ADD, self.m, piece, 0, F_OUT_FP32, 0)
 
-    def _reduction(self, piece: int, beside: Taken | None) -> float:
-        """Cycles of the reduce-scatter of a chunk, its consumer, and the word that the landing space is empty."""
-        params = self.params
+    def _reduction(self, piece: int, beside: Taken | None, handed: Flow | None) -> float:
+        """Cycles of the reduction of a chunk, its consumer, and the word that the landing space is empty."""
+        params, grain = self.params, self._grain
+        if handed is not None:
+            add = self._vector([self._add(piece)], beside)
+            return handing_cycles(params, handed, self.m, piece, add) + self._vector(self.consumer(piece, 1), beside)
         if params.noc.sum_lanes:
             return sum_scatter_cycles(params, self.m, piece) + self._vector(self.consumer(piece, 1), beside)
-        grain = max(1, params.noc.flit_bytes // 4)
         half = -(-piece // (2 * grain)) * grain if piece > grain else piece
         add = self._vector([self._add(half)], beside)
         around = message_cycles(params, 1, 4) if params.cores > 1 else 0.0

@@ -78,7 +78,11 @@ class GemmPlan:
     network_bytes : int
         Bytes that the split makes necessary, for the record.
     chunks : int
-        OVER_K: pieces of N whose reduction overlaps the next piece.
+        Pieces of N whose reduction overlaps the next piece, where results are reduced.
+    team : int
+        OVER_N: so many neighbouring PUs compute the columns of all of them together, as a team; divides the PUs.
+    working : int
+        Members of a team that have weights, each a part of K; divides `team`.
     """
 
     over: int
@@ -86,9 +90,23 @@ class GemmPlan:
     array_cycles: int
     network_bytes: int
     chunks: int = 1
+    team: int = 1
+    working: int = 1
+
+    @property
+    def reduces(self) -> bool:
+        """Whether PUs hand results to their owners."""
+        return self.over == OVER_K or self.team > 1
+
+    @property
+    def spread(self) -> str:
+        """How it is spread over the PUs, in a few words."""
+        if self.team == 1:
+            return f"{OVER_NAMES[self.over]} over PUs"
+        return f"N over teams of {self.team} PUs, K over {self.working} of each"
 
     def __str__(self) -> str:
-        return f"{OVER_NAMES[self.over]} over PUs, {self.shape}, {self.array_cycles} array cycles"
+        return f"{self.spread}, {self.shape}, {self.array_cycles} array cycles"
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ A mode is a dataflow in every shape, ``OS``, or in one, ``OS/16``: groups of 16 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nmpsim.errors import Fault, SpecError
 from nmpsim.program.beats import legal
 from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS
 from nmpsim.program.schedule import PassPlan
 from nmpsim.spec.params import MAC_TREE, CoreParams
+from nmpsim.workload import HEAD_KINDS, Operator, Precision
 
 FLOWS = {"OS": OS, "WS": WS, "IS": IS}
 
@@ -93,3 +94,24 @@ def shapes(core: CoreParams, dataflows: tuple[str, ...]) -> Iterator[PassPlan]:
                 for contiguous in (N_CONTIGUOUS, K_CONTIGUOUS):
                     if legal(FLOWS[name], split, contiguous):
                         yield PassPlan(FLOWS[name], group, split, contiguous)
+
+
+def forms(operator: Operator, core: CoreParams, dataflows: tuple[str, ...], precision: Precision) -> list[PassPlan]:
+    """Return shapes for the weights of an operator; narrow ones only where groups of k and beats along k divide.
+
+    Parameters
+    ----------
+    operator : Operator
+        A GEMM.
+    core : CoreParams
+    dataflows : tuple of str
+    precision : Precision
+        Of the step.
+    """
+    every = list(shapes(core, dataflows))
+    if not precision.narrows(operator.kind):
+        return every
+    k_group = precision.group
+    within, longer = sorted((k_group, core.columns))
+    aligned = longer % within == 0 and (operator.kind not in HEAD_KINDS or operator.k % within == 0)
+    return [replace(s, precision=precision) for s in every if aligned or s.contiguous == N_CONTIGUOUS]

@@ -17,7 +17,7 @@ from nmpsim.errors import Fault, InfeasibleError
 from nmpsim.program.isa import K_CONTIGUOUS, N_CONTIGUOUS, SPLIT_K, TREE
 from nmpsim.program.packing import fifo_faults
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
-from nmpsim.schedule.modes import Modes, shapes
+from nmpsim.schedule.modes import Modes, forms, shapes
 from nmpsim.spec.params import CoreParams, MachineParams
 from nmpsim.workload import (
     ABSORBED,
@@ -85,13 +85,13 @@ def candidates(
     precision : Precision
         Of the step.
     """
-    forms = _forms(operator, params.core, dataflows, precision)
+    every = forms(operator, params.core, dataflows, precision)
     if operator.kind in HEAD_KINDS:
-        return _head_candidates(operator, params, forms)
+        return _head_candidates(operator, params, every)
     core, pus = params.core, params.cores
     m, paired = operator.m, operator.kind is OperatorKind.GATE_UP
     found = []
-    for order, (spread, shape) in enumerate((o, s) for o in over for s in forms):
+    for order, (spread, shape) in enumerate((o, s) for o in over for s in every):
         if spread == OVER_N:
             n = widest(operator.n // 2, core.columns, pus) * 2 if paired else widest(operator.n, core.columns, pus)
             k, network = operator.k, m * operator.k * 2
@@ -114,23 +114,12 @@ def candidates(
     return sorted(found, key=lambda c: c.rank)
 
 
-def _forms(operator: Operator, core: CoreParams, dataflows: tuple[str, ...], precision: Precision) -> list[PassPlan]:
-    """Shapes for the weights of an operator; narrow ones only where groups of k and beats along k divide each other."""
-    every = list(shapes(core, dataflows))
-    if not precision.narrows(operator.kind):
-        return every
-    k_group = precision.group
-    within, longer = sorted((k_group, core.columns))
-    aligned = longer % within == 0 and (operator.kind not in HEAD_KINDS or operator.k % within == 0)
-    return [replace(s, precision=precision) for s in every if aligned or s.contiguous == N_CONTIGUOUS]
-
-
-def _head_candidates(operator: Operator, params: MachineParams, forms: list[PassPlan]) -> list[Candidate]:
+def _head_candidates(operator: Operator, params: MachineParams, every: list[PassPlan]) -> list[Candidate]:
     """Plans of a GEMM with a matrix for every head: heads over the PUs, every head on one."""
     core, m, n, k = params.core, operator.m, operator.n, operator.k
     heads = -(-operator.heads // params.cores)
     found = []
-    for order, shape in enumerate(forms):
+    for order, shape in enumerate(every):
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
         planes = planes_of(core, shape)
         result = planes * m * core.columns * 4 * (1 if shape.split == SPLIT_K else core.strips // shape.group)

@@ -28,7 +28,7 @@ from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, Sch
 from nmpsim.schedule.chain import IMPOSSIBLE
 from nmpsim.schedule.plain import plain_schedule
 from nmpsim.schedule.search import Search
-from nmpsim.schedule.space import Space, key_of
+from nmpsim.schedule.space import Key, Space, key_of
 from nmpsim.workload import Operator, OperatorKind
 
 PLAIN = "plain"
@@ -133,7 +133,7 @@ def stratum(space: Space, seed: int) -> Schedule:
 
     def allows(operator: Operator, plan: GemmPlan) -> bool:
         over = OVER_K if operator.kind in {OperatorKind.DOWN, OperatorKind.ROUTER} else OVER_N
-        if plan.over != over:
+        if plan.over != over or plan.team > 1:
             return False
         shares = space.shares(operator)
         n, k = (shares.columns, operator.k) if over == OVER_N else (operator.n, shares.depth)
@@ -152,11 +152,11 @@ def temporal_only(space: Space, seed: int) -> Schedule:
         Not used.
     """
     del seed
-    return _narrow(space, lambda _, plan: plan.over == OVER_N, lambda plan: plan.parts == 1).best().schedule
-
-
-def _fewest_chunks(space: Space, operator: Operator, plan: GemmPlan) -> bool:
-    return not space.reduces(operator, plan) or plan.chunks == min(p.chunks for p in space.plans(operator))
+    return (
+        _narrow(space, lambda _, plan: plan.over == OVER_N and plan.team == 1, lambda plan: plan.parts == 1)
+        .best()
+        .schedule
+    )
 
 
 def spatial_only(space: Space, seed: int) -> Schedule:
@@ -182,8 +182,12 @@ def spatial(space: Space, seed: int) -> Schedule:
         Not used.
     """
     del seed
-    fewest = min(plan.together for plan in space.attention)
-    return _narrow(space, lambda o, plan: _coarse(space, o, plan), lambda plan: plan.together == fewest).best().schedule
+    numbers, fewest = _numbers(space), min(plan.together for plan in space.attention)
+
+    def allows(operator: Operator, plan: GemmPlan) -> bool:
+        return _coarse(space, operator, plan, numbers)
+
+    return _narrow(space, allows, lambda plan: plan.together == fewest).best().schedule
 
 
 def operator_agnostic(space: Space, seed: int) -> Schedule:
@@ -208,14 +212,15 @@ def _one_shape(space: Space, over: int | None) -> Schedule:
     def attends(plan: AttentionPlan) -> bool:
         return plan.turns == 1
 
+    numbers = _numbers(space)
     base = _narrow(space, None, attends)
     best: tuple[int, Schedule] | None = None
     failed: InfeasibleError | None = None
     for shape in usable or list(shapes):
 
         def allows(operator: Operator, plan: GemmPlan, only: object = shape) -> bool:
-            spread = over is None or plan.over == over
-            return plan.shape == only and spread and _coarse(space, operator, plan)
+            spread = over is None or (plan.over == over and plan.team == 1)
+            return plan.shape == only and spread and _coarse(space, operator, plan, numbers)
 
         try:
             found = _narrow(space, allows, attends, base).best(best[0] if best is not None else IMPOSSIBLE)
@@ -230,9 +235,15 @@ def _one_shape(space: Space, over: int | None) -> Schedule:
     return best[1]
 
 
-def _coarse(space: Space, operator: Operator, plan: GemmPlan) -> bool:
+def _numbers(space: Space) -> dict[Key, set[int]]:
+    """Return the numbers of chunks that reductions may have, by sizes of an operator."""
+    return {key_of(o): {p.chunks for p in space.plans(o) if p.reduces} for o in space.gemms.values()}
+
+
+def _coarse(space: Space, operator: Operator, plan: GemmPlan, numbers: dict[Key, set[int]]) -> bool:
     """Whether a reduction has as few chunks as can be, or as many where few do not fit."""
-    return _fewest_chunks(space, operator, plan) or plan.chunks == max(p.chunks for p in space.plans(operator))
+    possible = numbers[key_of(operator)]
+    return not space.reduces(operator, plan) or plan.chunks in {min(possible), max(possible)}
 
 
 def random_legal(space: Space, seed: int) -> Schedule:
@@ -260,13 +271,20 @@ def random_legal(space: Space, seed: int) -> Schedule:
             plans = [p for p in space.plans(operator) if operator.kind is not OperatorKind.DOWN or p.over == down]
             if number >= TRIES // 2:  # most draws take too much room: draw among those that take less
                 plans = _small(space, operator, plans)
-            drawn[key] = dice.choice(plans)
+            drawn[key] = _drawn(dice, plans)
         attention = dice.choice(space.attention)
         schedule = space.schedule({i: drawn[key_of(o)] for i, o in space.gemms.items()}, attention)
         if space.fits(schedule):
             return schedule
     fault = Fault("seed", str(seed), f"one of {TRIES} draws fits into the buffer", "another seed, or a smaller batch")
     raise InfeasibleError("no random schedule fits into the buffer", [fault])
+
+
+def _drawn(dice: random.Random, plans: list[GemmPlan]) -> GemmPlan:
+    """Draw how a GEMM is spread, N, K or teams, then one of the plans: most of all plans are on teams."""
+    ways = list(dict.fromkeys((p.over, p.team > 1) for p in plans))
+    way = dice.choice(ways)
+    return dice.choice([p for p in plans if (p.over, p.team > 1) == way])
 
 
 def _small(space: Space, operator: Operator, plans: Iterable[GemmPlan]) -> list[GemmPlan]:

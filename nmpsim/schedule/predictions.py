@@ -20,7 +20,7 @@ from functools import cached_property
 
 from nmpsim.analytic.attention import Product, attention_cost, product
 from nmpsim.analytic.feeds import resolution
-from nmpsim.analytic.gemm import Cost, gather_cost, gemm_cost
+from nmpsim.analytic.gemm import Cost, gather_cost, gemm_cost, least_cycles
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
 from nmpsim.schedule.chain import IMPOSSIBLE
 from nmpsim.schedule.plain import widest
@@ -66,7 +66,10 @@ class Predictions:
         return {i: min(dram.tiers - 1, at // dram.rows_per_tier) for i, at in found.items()}
 
     def costs(self, index: int) -> tuple[tuple[GemmPlan, Cost], ...]:
-        """Return all plans of a GEMM with their predicted cost, cheapest first.
+        """Return plans of a GEMM with their predicted cost, cheapest first: all but teams that cannot be chosen.
+
+        Left out are plans on teams that are slower than one over N which takes no more room, by more than
+        predictions resolve.
 
         Parameters
         ----------
@@ -75,15 +78,22 @@ class Predictions:
         """
         operator, tier = self.graph.operators[index], self.tiers[index]
         key = key_of(operator), tier
-        if key not in self._costs and self.base is not None:
-            kept = set(self.space.plans(operator))
-            self._costs[key] = tuple(pair for pair in self.base.costs(index) if pair[0] in kept)
         if key not in self._costs:
             shares, found = self.space.shares(operator), []
+            simple: dict[int, float] = {}  # least cost over N by bytes of partial sums
             for plan in self.space.plans(operator):
-                cost = gemm_cost(self.params, operator, plan, shares, tier)
-                if cost is not None:
-                    found.append((plan, cost))
+                room = self.space.partial_bytes(operator, plan)
+                if plan.team > 1:
+                    enough = min((c for r, c in simple.items() if r <= room), default=math.inf) + self.unresolved(index)
+                    least = least_cycles(self.params, operator, plan, shares, tier, enough)
+                    if least is None or least > enough:
+                        continue
+                cost = self.cost(index, plan)
+                if cost is None:
+                    continue
+                found.append((plan, cost))
+                if not plan.reduces:
+                    simple[room] = min(cost.total, simple.get(room, math.inf))
             self._costs[key] = tuple(sorted(found, key=lambda pair: pair[1].total))
         return self._costs[key]
 
@@ -98,6 +108,8 @@ class Predictions:
         """
         operator, tier = self.graph.operators[index], self.tiers[index]
         key = key_of(operator), tier, plan
+        if key not in self._single and self.base is not None:
+            self._single[key] = self.base.cost(index, plan)
         if key not in self._single:
             self._single[key] = gemm_cost(self.params, operator, plan, self.space.shares(operator), tier)
         return self._single[key]

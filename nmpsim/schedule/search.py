@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from nmpsim.analytic.gemm import Cost
 from nmpsim.errors import Fault, InfeasibleError
+from nmpsim.program.encode.layout import ATTENDING
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, Schedule
 from nmpsim.schedule.chain import IMPOSSIBLE, Option, Stage, cheapest
 from nmpsim.schedule.plain import planes_of
@@ -98,7 +99,7 @@ class Search(Predictions):
                 continue
             if reduces and plan.chunks < limit.chunks and not self._finest(operator, plan):
                 continue
-            if reduces and not limit.lasting and operator.kind in {OperatorKind.QKV, OperatorKind.ATTN_OUT}:
+            if reduces and not limit.lasting and operator.kind in ATTENDING:
                 continue
             if operator.kind is OperatorKind.DOWN and plan.over != down:
                 continue
@@ -161,8 +162,9 @@ class Search(Predictions):
 
     def limits(self) -> Iterator[Limit]:
         """Yield the limits, the widest first."""
-        sizes = {self.space.partial_bytes(o, p) for o in self.space.gemms.values() for p in self.space.plans(o)}
-        finest = {p.chunks for o in self.space.gemms.values() for p in self.space.plans(o) if p.over == OVER_K}
+        alike = {key_of(o): o for o in self.space.gemms.values()}.values()
+        sizes = {self.space.partial_bytes(o, p) for o in alike for p in self.space.plans(o)}
+        finest = {p.chunks for o in alike for p in self.space.plans(o) if p.reduces}
         for lasting in (True, False):
             for size in sorted(sizes, reverse=True):
                 for chunks in sorted(finest | {1}):

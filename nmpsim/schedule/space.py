@@ -3,8 +3,9 @@
 ::
 
     GEMM        spread over PUs   x  shape on a core                x  chunks
-                N (gather first)     dataflow x strips per group       (over K)
-                K (reduce after)     x chain | fission N | fission K
+                N (gather first)     dataflow x strips per group       (where results
+                K (reduce after)     x chain | fission N | fission K   are reduced)
+                teams (both)
 
     attention   sequence parts  x  turns of the heads  x  tasks together  x  shape of scores  x  shape of values
 
@@ -21,12 +22,13 @@ from functools import cached_property
 from nmpsim.analytic.array import pass_cycles
 from nmpsim.analytic.gemm import Shares
 from nmpsim.errors import InfeasibleError
-from nmpsim.program.encode.gemm import balanced
+from nmpsim.program.encode.gemm import balanced, column_shares
 from nmpsim.program.encode.step import StepEncoder
 from nmpsim.program.isa import K_CONTIGUOUS, N_CONTIGUOUS, SPLIT_K
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
-from nmpsim.schedule.modes import Modes, shapes
+from nmpsim.schedule.modes import Modes, forms, shapes
 from nmpsim.schedule.plain import CHUNKS, candidates, crosses, planes_of, spreads, widest
+from nmpsim.schedule.teams import chunkings, team_plans
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ABSORBED, GEMM_KINDS, HEAD_KINDS, Operator, OperatorGraph, OperatorKind
 
@@ -94,24 +96,20 @@ class Space:
                 found += (
                     [replace(candidate.plan, chunks=c) for c in self._chunks(operator)] if chunked else [candidate.plan]
                 )
+            every = tuple(forms(operator, self.params.core, self.flows, self.graph.precision))
+            found += team_plans(operator, self.params, every, self.shares(operator), over)
             self._known[key] = tuple(found)
         return self._known[key]
 
     def reduces(self, operator: Operator, plan: GemmPlan) -> bool:
         """Whether a plan reduces chunks of its result."""
-        return plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER and self.params.cores > 1
+        return plan.reduces and operator.kind is not OperatorKind.ROUTER and self.params.cores > 1
 
     def _chunks(self, operator: Operator) -> list[int]:
         """Numbers of chunks that differ, the plain schedule's first; no chunk is smaller than what one flit carries."""
-        unit = max(1, self.params.noc.flit_bytes // 4)
-        if operator.kind is OperatorKind.GATE_UP:
-            unit = 2 * self.params.core.columns
-        columns = self.shares(operator).columns
-        steps: dict[int, int] = {}
-        for chunks in (*CHUNKS, 2, 1):
-            step = max(unit, -(-columns // (chunks * unit)) * unit)
-            steps.setdefault(step, chunks)
-        return list(steps.values())
+        paired = operator.kind is OperatorKind.GATE_UP
+        columns, flit_bytes = self.shares(operator).columns, self.params.noc.flit_bytes
+        return chunkings(self.params.core, flit_bytes, columns, (*CHUNKS, 2, 1), paired=paired)
 
     def spreads(self, kind: OperatorKind) -> tuple[int, ...]:
         """Return the dimensions that a kind of GEMM may be spread over.
@@ -140,19 +138,18 @@ class Space:
         """
         model, pus, quantum = self.graph.model, self.params.cores, self.params.core.columns
         kind, n, k = operator.kind, operator.n, operator.k
-        heads = max(number for _, number in balanced(model.heads, pus))
+        queries = [number for _, number in balanced(model.heads, pus)]
         if kind is OperatorKind.QKV:
             others = balanced(2 * model.kv_heads, pus)
-            own = [q + o for (_, q), (_, o) in zip(balanced(model.heads, pus), others, strict=True)]
-            columns, owners = max(own) * model.head_dim, sum(1 for o in own if o)
+            widths = [(q + o) * model.head_dim for q, (_, o) in zip(queries, others, strict=True)]
         elif kind in {OperatorKind.Q_UP, OperatorKind.KV_UP} or kind in HEAD_KINDS:
-            columns, owners = heads * (n if kind in HEAD_KINDS else n // model.heads), min(pus, model.heads)
+            widths = [number * (n if kind in HEAD_KINDS else n // model.heads) for number in queries]
         elif kind is OperatorKind.GATE_UP:
-            columns, owners = 2 * widest(n // 2, quantum, pus), min(pus, -(-(n // 2) // quantum))
+            widths = [2 * number for _, number in column_shares(n // 2, quantum, pus)]
         else:
-            columns, owners = widest(n, quantum, pus), min(pus, -(-n // quantum))
-        depth = heads * (k // model.heads) if kind is OperatorKind.ATTN_OUT else widest(k, quantum, pus)
-        return Shares(columns, depth, owners)
+            widths = [number for _, number in column_shares(n, quantum, pus)]
+        depth = max(queries) * (k // model.heads) if kind is OperatorKind.ATTN_OUT else widest(k, quantum, pus)
+        return Shares(max(widths), depth, sum(1 for w in widths if w), tuple(widths))
 
     def partial_bytes(self, operator: Operator, plan: GemmPlan) -> int:
         """Bytes of one of the two regions for results of passes that a plan needs.

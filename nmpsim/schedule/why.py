@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nmpsim.analytic.gemm import Cost
-from nmpsim.program.schedule import OVER_K, OVER_NAMES, GemmPlan, PassPlan, Schedule
+from nmpsim.program.schedule import GemmPlan, PassPlan, Schedule
 from nmpsim.schedule.search import Search
 from nmpsim.schedule.space import key_of
 from nmpsim.spec.params import CoreParams
@@ -15,8 +15,8 @@ HEAD = f"{'':2s}{'cycles':>8s} {'array':>8s} {'stream':>8s} {'vector':>8s} {'net
 
 
 def _text(core: CoreParams, plan: GemmPlan) -> str:
-    chunks = f", {plan.chunks} chunks" if plan.over == OVER_K else ""
-    return f"{OVER_NAMES[plan.over]} over PUs, {plan.shape.text(core)} {plan.shape.layout}-contiguous{chunks}"
+    chunks = f", {plan.chunks} chunks" if plan.reduces else ""
+    return f"{plan.spread}, {plan.shape.text(core)} {plan.shape.layout}-contiguous{chunks}"
 
 
 def _line(mark: str, cost: Cost, layout: int, text: str) -> str:
@@ -78,12 +78,18 @@ def explain(search: Search, schedule: Schedule, *, shown: int = SHOWN) -> list[s
             continue
         told[same] = operator.name
         ranked = []
-        for other, cost in search.costs(index):
+        costs = list(search.costs(index))
+        if all(other != plan for other, _ in costs):  # one on teams that no search would take
+            mine = search.cost(index, plan)
+            costs += [(plan, mine)] if mine is not None else []
+        for other, cost in costs:
             takes, _ = search.layouts(operator, other, other.over)
             layout = search.change(index, takes)
             ranked.append((cost.total + layout, layout, other, cost))
         ranked.sort(key=lambda entry: entry[0])
-        lines.append(f"{operator.name}  M {operator.m} N {operator.n} K {operator.k}, {len(ranked)} plans")
+        number = len(search.space.plans(operator))
+        kept = f", {len(ranked)} of them worth a comparison" if len(ranked) < number else ""
+        lines.append(f"{operator.name}  M {operator.m} N {operator.n} K {operator.k}, {number} plans{kept}")
         place = next((i for i, entry in enumerate(ranked) if entry[2] == plan), None)
         for i, (_, layout, other, cost) in enumerate(ranked):
             if i < shown or i == place:

@@ -1,5 +1,6 @@
 """Every plan of the space computes right numbers and is legal: any model, chip, number of PUs, policy and seed."""
 
+import random
 from collections import Counter
 
 import pytest
@@ -22,7 +23,7 @@ from nmpsim.program.schedule import OVER_K
 from nmpsim.schedule.check import check_hazards
 from nmpsim.schedule.policy import POLICIES, make_schedule
 from nmpsim.schedule.search import Search
-from nmpsim.schedule.space import Space
+from nmpsim.schedule.space import Space, key_of
 from nmpsim.spec import resolve
 from nmpsim.workload import decode_step, synthetic_routing
 from tests.builders import KINDS, SEPARATE, SNAKE, STRATUM, small_chip, small_model
@@ -129,6 +130,29 @@ def test_operators_over_k_compute_the_reference(kind, operator):
             is_right(model, made, 21, 3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "pus"),
+    [("heads that divide", 2), ("heads that divide", 16), ("moe", 4), ("moe", 8), ("expanded", 6), ("learned", 3)],
+)
+def test_teams_compute_the_reference(name, kind, pus):
+    """All GEMMs that may are on teams: grids of N and K, groups of PUs, and both."""
+    model = MODELS[name]
+    params = resolve(small_chip(kind, pus, core__buffer__bytes=2**20, **(SEPARATE if pus == 6 else {})))
+    routing = synthetic_routing(model, 2, None, seed=2) if model.is_moe else None
+    space = Space(decode_step(model, 2, 21, None, routing), params, FLOWS)
+    plain = make_schedule("plain", space)
+    dice, drawn = random.Random(pus), {}
+    for operator in space.gemms.values():
+        plans = [p for p in space.plans(operator) if p.team > 1]
+        if plans:
+            drawn[key_of(operator)] = dice.choice(plans)
+    gemm = {i: drawn.get(key_of(o), plain.gemm[i]) for i, o in space.gemms.items()}
+    assert sum(plan.team > 1 for plan in gemm.values()) >= len(gemm) // 2
+    made = space.schedule(gemm, plain.attention)
+    is_right(model, (made, encode(made, params, TOKENS[:2]), params, routing), 21, 2)
+
+
 def test_draws_reach_every_kind_of_plan():
     """What the property above draws is not always the same corner."""
     seen = Counter()
@@ -138,10 +162,13 @@ def test_draws_reach_every_kind_of_plan():
         for index, plan in schedule.gemm.items():
             kind = schedule.graph.operators[index].kind
             seen.update([(kind, plan.over), plan.shape.flow_name, plan.shape.split_name, plan.chunks])
+            seen.update([(kind, "grid" if plan.working == plan.team else "group")] if plan.team > 1 else [])
         attention = schedule.attention
         seen.update([("parts", attention.parts > 1), ("together", attention.together > 1)])
     for kind in ("qkv", "attn_out", "gate_up", "down"):
         assert seen[kind, 0], kind
         assert seen[kind, 1], kind
+        assert seen[kind, "grid"], kind
+        assert seen[kind, "group"], kind
     assert all(seen[name] for name in ("OS", "WS", "IS", "chain", "fission-N", "fission-K"))
     assert all(seen[which, flag] for which in ("parts", "together") for flag in (False, True))

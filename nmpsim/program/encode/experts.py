@@ -13,7 +13,8 @@ from nmpsim.program.encode.collective import Region, to_all
 from nmpsim.program.encode.emitter import Event, fp32_bits
 from nmpsim.program.encode.gemm import Chunk, Gemm, Segments, reduce_chunk
 from nmpsim.program.encode.layout import Ready
-from nmpsim.program.encode.spread import WORD, Sliced
+from nmpsim.program.encode.spread import Sliced
+from nmpsim.program.encode.teams import WORD
 from nmpsim.program.encode.vectors import StepVectors
 from nmpsim.program.isa import (
     F_A_FP32,

@@ -18,14 +18,20 @@ from nmpsim.program.encode.gemm import (
 )
 from nmpsim.program.encode.memory import Banks, Buffer
 from nmpsim.program.encode.passes import PassEmitter
-from nmpsim.program.encode.spread import WORD, Reduction, Sliced, Spread, reduction_bytes
+from nmpsim.program.encode.reduction import Reduction, chunk_step, reduction_bytes
+from nmpsim.program.encode.spread import Sliced, Spread
 from nmpsim.program.encode.stacks import StackCollectives
+from nmpsim.program.encode.teams import WORD, TeamSpace, landing_bytes, teams
 from nmpsim.program.isa import V_SWIGLU
 from nmpsim.program.schedule import OVER_K, OVER_N, Schedule
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ABSORBED, ALL_HEADS, LAYER_NORM, PER_HEAD, Latent, OperatorKind
 
 Ready = list[list[Event | None]]
+ATTENDING = frozenset(
+    {OperatorKind.QKV, OperatorKind.ATTN_OUT, OperatorKind.LATENT, OperatorKind.Q_UP, OperatorKind.KV_UP}
+)
+"""GEMMs that run while regions of attention live."""
 
 
 class StepLayout:
@@ -80,6 +86,7 @@ class StepLayout:
         self.flag = take("flag", 4)
         self.credit = take("landing credits", 8)
         self.joined = take("join", 4)
+        self.words = take("words of teams", WORD * (self.pus + 1)) if self._has_teams() else 0
         self.gain_readers: list[Ready] = [[[] for _ in range(self.pus)] for _ in range(2)]
         self.norms = 0
         self.best = take("best tokens", m * 8 * (self.pus + 1))
@@ -191,12 +198,19 @@ class StepLayout:
         """Spaces of the reduce-scatters, and the emitter of GEMMs that uses them."""
         params = self.params
         grain = max(1, params.noc.flit_bytes // 4)
-        sizes = [(1, 1)]
+        sizes, landed = [(1, 1)], 0
         for i, plan in self.schedule.gemm.items():
             operator = self.graph.operators[i]
-            if plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER:
+            if plan.reduces and operator.kind is not OperatorKind.ROUTER:
                 unit = 2 * params.core.columns if operator.kind is OperatorKind.GATE_UP else grain
                 shares = self.segments(operator.kind, operator.n)
+                if plan.over == OVER_N:
+                    step = chunk_step(shares, plan.chunks, unit)
+                    widths = [min(step, width(s)) for s in shares]
+                    columns = max(sum(widths[pu] for pu in members) for members in teams(self.pus, plan.team))
+                    sizes.append((columns * operator.m * 4, 1))
+                    landed = max(landed, landing_bytes(operator.m, max(widths), plan.team, plan.working))
+                    continue
                 landing = 1 if adds(self.out) else self.pus  # sums of the routers come in place
                 sizes.append(reduction_bytes(landing, operator.m, shares, plan.chunks, grain, unit))
         partial, landing = (max(s[i] for s in sizes) for i in range(2))
@@ -205,7 +219,11 @@ class StepLayout:
             for i in range(2)
         ]
         reduction = Reduction((spaces[0][0], spaces[1][0]), (spaces[0][1], spaces[1][1]), self.flag, self.credit)
-        self.spread = Spread(self.out, self.banks, self.partial, reduction)
+        handed = None
+        if self._has_teams():
+            slots = [self.buffer.take(f"slots of teams {i}", landed, phase) for i in range(2)]
+            handed = TeamSpace((slots[0], slots[1]), self.words, self.flag, self.words + WORD * self.pus)
+        self.spread = Spread(self.out, self.banks, self.partial, reduction, handed)
 
     def cache_operators(self, layer: int) -> dict[str, int]:
         """Indices of the operators of a layer on the cache; only who holds the end of the context appends."""
@@ -217,9 +235,14 @@ class StepLayout:
         plans = self.schedule.gemm.items()
         return any(p.over == OVER_K and self.graph.operators[i].kind is kind for i, p in plans)
 
+    def _has_teams(self) -> bool:
+        """Whether a GEMM is computed by teams of PUs."""
+        return any(plan.team > 1 for plan in self.schedule.gemm.values())
+
     def _reduces_in_attention(self) -> bool:
         """Whether reductions go on while regions of attention live."""
-        return self._reduces(OperatorKind.QKV) or self._reduces(OperatorKind.ATTN_OUT)
+        plans = self.schedule.gemm.items()
+        return any(plan.reduces and self.graph.operators[i].kind in ATTENDING for i, plan in plans)
 
     def attention_shares(self, width: int) -> list[tuple[int, int]]:
         """Columns of the attention output, `width` in all, that every PU holds.

@@ -7,22 +7,34 @@ chunk by chunk, under the passes of the next chunk::
     over N   all-gather A | stream + passes | consume
     over K                | passes 0 | passes 1 | ...
                                      | reduce-scatter 0 | consume 0 | ...
+    teams    all-gather A | passes 0 | passes 1 | ...             N over teams, K over members (teams.py)
+                                     | hand over 0 | consume 0 | ...
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from nmpsim.program.encode.collective import Piece, Region, adds, all_gather, landing_bytes, reduce_scatter, sum_scatter
+from nmpsim.program.encode.collective import Piece, Region, adds, all_gather, reduce_scatter, sum_scatter
 from nmpsim.program.encode.emitter import Event
-from nmpsim.program.encode.gemm import Chunk, Consume, Gemm, PartialSpace, Segments, cut, planes_of, reduce_chunk, width
+from nmpsim.program.encode.gemm import (
+    Chunk,
+    Consume,
+    Gemm,
+    PartialSpace,
+    Segments,
+    column_shares,
+    cut,
+    planes_of,
+    reduce_chunk,
+    width,
+)
 from nmpsim.program.encode.memory import Banks
 from nmpsim.program.encode.passes import Operand, PassEmitter
+from nmpsim.program.encode.reduction import Division, PartialChunk, Reduction, chunk_step
+from nmpsim.program.encode.teams import WORD, TeamSpace, hand_over, joined, promise, teams, workers
 from nmpsim.program.isa import SEND_0, SEND_1, SUMS, VECTOR
 from nmpsim.program.schedule import OVER_N, GemmPlan
-
-WORD = 4
-"""Bytes of a word that says something by its arrival."""
 
 
 @dataclass
@@ -65,50 +77,6 @@ class Sliced:
         ]
 
 
-@dataclass
-class Reduction:
-    """Buffer space of the reduce-scatters, used in turn by consecutive chunks.
-
-    A PU that has emptied its landing space says so to both neighbours by a message of 4 bytes (``flag``, which lands
-    at ``credit_at``): only then may they fill it again.
-    """
-
-    partial: tuple[int, int]
-    landing: tuple[int, int]
-    flag: int
-    credit_at: int
-    turn: int = 0
-    credit: list[list[list[Event | None]]] = field(default_factory=list)
-    free: list[list[list[Event | None]]] = field(default_factory=list)
-    complete: list[list[Event | None]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class PartialChunk:
-    """Columns of a GEMM over K whose partial sums wait for their reduction.
-
-    Parameters
-    ----------
-    operator : int
-    turn : int
-        Which of the two spaces holds them.
-    start : int
-        First column of every owner's share.
-    ld : int
-        Bytes between rows of the partial sums.
-    pieces : list of Piece, by owner
-    stands : list of Event, by PU
-        When the PU's partial sums are complete.
-    """
-
-    operator: int
-    turn: int
-    start: int
-    ld: int
-    pieces: list[Piece]
-    stands: list[Event | None]
-
-
 class Spread:
     """Emits GEMMs over the PUs.
 
@@ -120,10 +88,19 @@ class Spread:
         Regions for the planes of passes.
     reduction : Reduction
         Regions for partial sums over K.
+    handed : TeamSpace, optional
+        Regions for what teams hand over.
     """
 
-    def __init__(self, out: PassEmitter, banks: Banks, partial: PartialSpace, reduction: Reduction) -> None:
-        self.out, self.banks, self.partial, self.reduction = out, banks, partial, reduction
+    def __init__(
+        self,
+        out: PassEmitter,
+        banks: Banks,
+        partial: PartialSpace,
+        reduction: Reduction,
+        handed: TeamSpace | None = None,
+    ) -> None:
+        self.out, self.banks, self.partial, self.reduction, self.handed = out, banks, partial, reduction, handed
         self.grain = max(1, out.params.noc.flit_bytes // 4)
         reduction.credit = [[[None] * out.pus for _ in range(2)] for _ in range(2)]
         # by PU: events after which the latest gather is over there, arrivals and own forwarding
@@ -132,6 +109,8 @@ class Spread:
         self.whole: list[list[Event | None]] = []
         reduction.free = [[[] for _ in range(out.pus)] for _ in range(2)]
         reduction.complete = [[] for _ in range(out.pus)]
+        if handed is not None:
+            handed.emptied = [[None] * out.pus for _ in range(2)]
 
     def run(
         self,
@@ -166,34 +145,51 @@ class Spread:
             Results are consumed in pairs of column blocks.
         """
         self.out.operator = operator
-        if plan.over == OVER_N:
-            rows = sum(number for _, number in a.shares)
-            gemm = Gemm(self.out, self.banks, plan.shape, tensor, segments, [(0, rows)] * self.out.pus, paired=paired)
-            gemm.stream()
-            came = all_gather(self.out, a.own_regions(m), a.ready)
-            self.sent = [
-                [*arrivals, self.out.last(pu, SEND_0), self.out.last(pu, SEND_1)] for pu, arrivals in enumerate(came)
-            ]
-            self.whole = ready = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
-            operands = gemm.bring(m, [(a.address, a.ld)] * self.out.pus, ready)
-            return gemm.passes(m, operands, self.partial, consume)
-        self.whole = []
-        return self._over_k(operator, plan, tensor, m, a, segments, consume, paired=paired)
+        pus = self.out.pus
+        if plan.reduces and plan.over != OVER_N:
+            self.whole = []
+            addresses = [(a.address + (0 if a.packed else first * 2), a.ld) for first, _ in a.shares]
+            every = Division(operator, plan, [range(pus)], a.shares, addresses, a.ready)
+            return self._reduced(every, tensor, m, segments, consume, paired=paired)
+        rows = sum(number for _, number in a.shares)
+        if plan.reduces:
+            ready = self._gather(m, a)
+            depth = self._depth(plan, rows)
+            addresses = [(a.address + first * 2, a.ld) for first, _ in depth]
+            some = Division(operator, plan, teams(pus, plan.team), depth, addresses, ready)
+            return self._reduced(some, tensor, m, segments, consume, paired=paired)
+        gemm = Gemm(self.out, self.banks, plan.shape, tensor, segments, [(0, rows)] * pus, paired=paired)
+        gemm.stream()
+        operands = gemm.bring(m, [(a.address, a.ld)] * pus, self._gather(m, a))
+        return gemm.passes(m, operands, self.partial, consume)
 
-    def _over_k(
+    def _gather(self, m: int, a: Sliced) -> list[list[Event | None]]:
+        """Bring the slices of A to all PUs; return when it stands whole."""
+        came = all_gather(self.out, a.own_regions(m), a.ready)
+        self.sent = [
+            [*arrivals, self.out.last(pu, SEND_0), self.out.last(pu, SEND_1)] for pu, arrivals in enumerate(came)
+        ]
+        self.whole = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
+        return self.whole
+
+    def _depth(self, plan: GemmPlan, rows: int) -> list[tuple[int, int]]:
+        """Rows of the weights of every PU: parts for the workers of a team, none for the others."""
+        parts = column_shares(rows, self.out.params.core.columns, plan.working)
+        own = dict(zip(workers(plan.team, plan.working), parts, strict=True))
+        return [own.get(pu % plan.team, (0, 0)) for pu in range(self.out.pus)]
+
+    def _reduced(
         self,
-        operator: int,
-        plan: GemmPlan,
+        division: Division,
         tensor: str,
         m: int,
-        a: Sliced,
         segments: list[Segments],
         consume: Consume,
         *,
         paired: bool,
     ) -> list[Event | None]:
         """Passes of a chunk are emitted before the reduction of the chunk before it, so that the array runs ahead."""
-        out = self.out
+        out, operator, plan = self.out, division.operator, division.plan
         last: list[Event | None] = [None] * out.pus
         step = chunk_step(segments, plan.chunks, 2 * out.params.core.columns if paired else self.grain)
         waiting: PartialChunk | None = None
@@ -201,21 +197,35 @@ class Spread:
         for start in range(0, max(width(s) for s in segments), step):
             out.operator = operator
             pieces = [cut(s, start, step) for s in segments]
-            fresh, operands = self._multiply(plan, tensor, m, a, operands, pieces, start, paired=paired)
+            fresh, operands = self._multiply(division, tensor, m, operands, pieces, start, paired=paired)
             if waiting is not None:
                 self._reduce(waiting, m, consume, last)
             waiting = fresh
         if waiting is not None:
             out.operator = operator
             self._reduce(waiting, m, consume, last)
+            if self.handed is not None and plan.over == OVER_N:
+                self._come_to_an_end(self.handed, waiting, last)
         return last
+
+    def _come_to_an_end(self, space: TeamSpace, chunk: PartialChunk, last: list[Event | None]) -> None:
+        """Let PUs whose last result does not say that they are over do so by an event (changes `last`).
+
+        Those are the ones without a part of the last chunk, and those that do not work: nothing else of theirs waits
+        for what they have passed on of the gather.
+        """
+        for pu, piece in enumerate(chunk.pieces):
+            if not piece.columns or not chunk.division.depth[pu][1]:
+                stands = chunk.stands[pu]
+                sent = [self.out.last(pu, SEND_0), self.out.last(pu, SEND_1)]
+                waits = self.sent[pu] if stands is None else [stands]
+                last[pu] = joined(self.out, pu, space, [*waits, *sent])
 
     def _multiply(
         self,
-        plan: GemmPlan,
+        division: Division,
         tensor: str,
         m: int,
-        a: Sliced,
         brought: list[Operand | None] | None,
         parts: list[Segments],
         start: int,
@@ -223,35 +233,61 @@ class Spread:
         paired: bool,
     ) -> tuple[PartialChunk, list[Operand | None]]:
         """Emit stream and passes of one chunk; its partial sums over the PU's rows of B go to the next space."""
-        out, space = self.out, self.reduction
-        pieces = []
-        at = 0
-        for part in parts:
-            pieces.append(Piece(at, width(part)))
-            at += width(part)
-        whole = tuple(segment for part in parts for segment in part)
-        gemm = Gemm(out, self.banks, plan.shape, tensor, [whole] * out.pus, a.shares, paired=paired)
+        out, space, shape = self.out, self.reduction, division.plan.shape
+        pieces: list[Piece] = []
+        columns: list[Segments] = []
+        most = 0
+        for members in division.teams:
+            at = 0
+            for pu in members:
+                pieces.append(Piece(at, width(parts[pu])))
+                at += width(parts[pu])
+            most = max(most, at)
+            columns += [tuple(segment for pu in members for segment in parts[pu])] * len(members)
+        gemm = Gemm(out, self.banks, shape, tensor, columns, division.depth, paired=paired)
         gemm.stream()
-        turn, ld = space.turn, at * 4
+        turn, ld = space.turn, most * 4
         space.turn = 1 - turn
         free = space.free[turn]
+        if self.handed is not None and division.plan.over == OVER_N and start == 0:
+            # passes that wait for a gather, too, cannot name all of them
+            free = [[joined(out, pu, self.handed, waits)] if waits else [] for pu, waits in enumerate(free)]
+        told = self._promised(division, turn, pieces)
 
         def keep(pu: int, chunk: Chunk) -> Event:
             target = space.partial[turn] + chunk.start * 4
             return reduce_chunk(out, pu, m, chunk, target, ld, fp32=True, waits=free[pu])
 
-        addresses = [(a.address + (0 if a.packed else first * 2), a.ld) for first, _ in a.shares]
-        operands = gemm.bring(m, addresses, a.ready) if brought is None else brought
-        if planes_of(out.params.core, plan.shape) == 1:
+        operands = gemm.bring(m, division.addresses, division.ready) if brought is None else brought
+        if planes_of(out.params.core, shape) == 1:
             stands = gemm.passes_into(m, operands, space.partial[turn], ld, free)
         else:
             stands = gemm.passes(m, operands, self.partial, keep)
-        return PartialChunk(out.operator, turn, start, ld, pieces, stands), operands
+        if division.plan.over == OVER_N:  # later chunks need not wait for a gather that the first one waited for
+            operands = [None if o is None else replace(o, ready=()) for o in operands]
+        return PartialChunk(division, turn, start, ld, pieces, stands, told), operands
+
+    def _promised(self, division: Division, turn: int, pieces: list[Piece]) -> dict[tuple[int, int], Event]:
+        """Let owners of a chunk of teams tell their workers that they may send."""
+        if self.handed is None or division.plan.over != OVER_N:
+            return {}
+        pairs = [
+            (worker, owner)
+            for members in division.teams
+            for owner in members
+            if pieces[owner].columns
+            for worker in members
+            if worker != owner and division.depth[worker][1]
+        ]
+        return promise(self.out, self.handed, turn, pairs)
 
     def _reduce(self, chunk: PartialChunk, m: int, consume: Consume, last: list[Event | None]) -> None:
         """Emit the reduction of a chunk and what follows it (changes `last`)."""
         out, space = self.out, self.reduction
-        out.operator = chunk.operator
+        out.operator = chunk.division.operator
+        if self.handed is not None and chunk.division.plan.over == OVER_N:
+            self._hand_over(self.handed, chunk, m, consume, last)
+            return
         target = space.partial[chunk.turn]
         if adds(out):
             self._sum(chunk, m, consume, last)
@@ -292,6 +328,33 @@ class Spread:
                 last[pu] = consume(pu, place)
             space.free[chunk.turn][pu] = [out.last(pu, VECTOR), out.last(pu, SEND_0), out.last(pu, SEND_1)]
 
+    def _hand_over(
+        self, handed: TeamSpace, chunk: PartialChunk, m: int, consume: Consume, last: list[Event | None]
+    ) -> None:
+        """Emit what teams hand over of a chunk, and what follows it (changes `last`)."""
+        out, space, turn, depth = self.out, self.reduction, chunk.turn, chunk.division.depth
+        for members in chunk.division.teams:
+            pieces = {pu: chunk.pieces[pu] for pu in members if chunk.pieces[pu].columns}
+            working = [pu for pu in members if depth[pu][1]]
+            sums = hand_over(
+                out,
+                m,
+                space.partial[turn],
+                chunk.ld,
+                handed.landing[turn],
+                members,
+                working,
+                {pu: (piece.start, piece.columns) for pu, piece in pieces.items()},
+                chunk.stands,
+                chunk.told,
+            )
+            for pu, at in sums.items():
+                last[pu] = consume(pu, Chunk(chunk.start, pieces[pu].columns, at.address, at.ld, 1, 0, at.ready))
+                handed.emptied[turn][pu] = out.last(pu, VECTOR)
+                out.operator = chunk.division.operator
+        for pu in range(out.pus):
+            space.free[turn][pu] = [out.last(pu, VECTOR), out.last(pu, SEND_0), out.last(pu, SEND_1)]
+
     def _return_credits(self, turn: int) -> None:
         """Tell the neighbours that a landing space is empty once the additions emitted so far are done."""
         out, space = self.out, self.reduction
@@ -308,16 +371,3 @@ class Spread:
                     source=space.flag,
                     target=target,
                 )
-
-
-def chunk_step(segments: list[Segments], chunks: int, grain: int) -> int:
-    """Columns of every owner that one chunk of a GEMM over K reduces."""
-    longest = max(width(s) for s in segments)
-    return max(grain, -(-longest // (chunks * grain)) * grain)
-
-
-def reduction_bytes(pus: int, m: int, segments: list[Segments], chunks: int, grain: int, unit: int) -> tuple[int, int]:
-    """Bytes of the partial sums and of the landing space of one chunk."""
-    step = chunk_step(segments, chunks, unit)
-    columns = sum(min(step, width(s)) for s in segments)
-    return columns * m * 4, landing_bytes(pus, m, min(step, max(width(s) for s in segments)), grain)

@@ -1,6 +1,10 @@
 """``--policy`` of the commands that schedule a step, and ``show schedule --why``."""
 
+import pytest
+
 from nmpsim import api
+from nmpsim.errors import SpecError
+from nmpsim.prediction import estimate
 from tests.unit.cli.bench import call
 
 STEP = ("--model", "llama-3.1-8b", "--chip", "snake", "--batch", "16", "--context", "256", "--layers", "1")
@@ -29,3 +33,15 @@ def test_an_unknown_policy_is_refused_with_all_names(tmp_path):
     assert "'best'" in found.output
     assert "operator-agnostic" in found.output
     assert not (tmp_path / "run").exists()
+
+
+def test_an_estimate_of_a_schedule_with_teams_is_refused_by_name():
+    with pytest.raises(SpecError, match="teams of PUs"):
+        estimate("olmoe-1b-7b", "snake", batch=4, context=256, layers=1, policy="searched")
+
+
+def test_why_tells_of_a_plan_that_the_search_leaves_out():
+    out = call("show", "schedule", *STEP, "--policy", "random-legal", "--why").stdout
+    assert "over teams of" in out
+    assert out.count("taken:") == 5
+    assert "of them worth a comparison" in out

@@ -51,6 +51,40 @@ def test_the_chain_of_a_step_is_solved_as_by_enumeration(kind, pus, moe):
             assert solved[0] == least_of_all(search, down, limit)
 
 
+class Unpruned(Search):
+    """A search that looks at every plan, also at those on teams that cannot be taken."""
+
+    def costs(self, index):
+        plans = self.space.plans(self.graph.operators[index])
+        pairs = [(plan, self.cost(index, plan)) for plan in plans]
+        return tuple(sorted((pair for pair in pairs if pair[1] is not None), key=lambda pair: pair[1].total))
+
+
+@pytest.mark.parametrize("moe", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_search_leaves_out_changes_nothing(kind, moe):
+    whole = space(kind, 4, moe=moe)
+    search, every = Search(whole), Unpruned(whole)
+    gemms = [i for i, o in whole.gemms.items() if any(p.team > 1 for p in whole.plans(o))]
+    assert sum(len(every.costs(i)) for i in gemms) > sum(len(search.costs(i)) for i in gemms)
+    for limit in search.limits():
+        for down in (OVER_N, OVER_K):
+            assert search.solve(down, limit) == every.solve(down, limit)
+
+
+@pytest.mark.parametrize("chip", ["snake", "stratum"])
+def test_experts_with_fewer_column_blocks_than_pus_are_computed_by_teams(chip):
+    """OLMoE's experts have 8 pairs of column blocks: over N half of the 16 PUs would have no weights."""
+    schedule = plan_step("olmoe-1b-7b", chip, batch=4, context=256, layers=1, policy="searched").schedule()
+    taken = [
+        plan
+        for i, plan in schedule.gemm.items()
+        if ".expert" in (o := schedule.graph.operators[i]).name and o.kind == "gate_up"
+    ]
+    assert taken
+    assert {(plan.team, plan.working) for plan in taken} == {(2, 2)}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_plan_is_cheaper_than_its_representative_by_more_than_a_prediction_resolves(kind):
     search = Search(space(kind))
