@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nmpsim.analytic.feeds import beat_cycles, fed_cycles, most_beats, vector_cycles
-from nmpsim.analytic.gemm import REGIONS, Cost, planes_of
+from nmpsim.analytic.gemm import REGIONS, Cost
 from nmpsim.analytic.messages import SIGNAL, all_to_one_cycles
 from nmpsim.analytic.passes import taken
 from nmpsim.program.isa import F_OUT_FP32, V_ATTENTION_OUT, V_COMBINE_PARTS, V_SOFTMAX
@@ -70,7 +70,7 @@ def product(params: MachineParams, tier: int, shape: PassPlan, m: int, n: int, k
     beats = most_beats(core, shape.flow, shape.group, shape.split, shape.contiguous, n, k)
     stream = beats * beat_cycles(params, tier)
     alone = unit.cycles + unit.drain
-    return Product(fed_cycles(params, tier, unit, beats), unit.drain, planes_of(core, shape), stream, alone)
+    return Product(fed_cycles(params, tier, unit, beats), unit.drain, shape.planes(core), stream, alone)
 
 
 def attention_cost(params: MachineParams, graph: OperatorGraph, plan: AttentionPlan, tier: int) -> Cost | None:

@@ -32,7 +32,6 @@ from nmpsim.program.isa import (
     F_OUT_FP32,
     F_RESIDUAL,
     SPLIT_K,
-    TREE,
     V_ADD,
     V_ARGMAX,
     V_REDUCE,
@@ -115,17 +114,6 @@ def _taken(core: CoreParams, shape: PassPlan, m: int, n: int, k: int) -> Taken |
 @lru_cache(maxsize=65536)
 def _loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[Loop, ...]:
     return loops(op, m, n, planes, flags, imm)
-
-
-def planes_of(core: CoreParams, shape: PassPlan) -> int:
-    """Partial-sum planes that a pass of that shape writes.
-
-    Parameters
-    ----------
-    core : CoreParams
-    shape : PassPlan
-    """
-    return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
 
 
 def gather_cost(params: MachineParams, m: int, columns: int, regions: int = 1) -> float:
@@ -241,7 +229,7 @@ class _Passes:
         self.params, self.core, self.tier = params, params.core, tier
         self.kind, self.m, self.shape = operator.kind, operator.m, plan.shape
         self.chunks, self.team, self.working = plan.chunks, plan.team, plan.working
-        self.planes = planes_of(params.core, plan.shape)
+        self.planes = plan.shape.planes(params.core)
         self._ones: dict[tuple[int, int, bool], tuple[Taken, float, float] | None] = {}
         self._vectors: dict[tuple[tuple[tuple[Loop, ...], ...], Taken | None], float] = {}
 

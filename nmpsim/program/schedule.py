@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nmpsim.program.isa import CHAIN, CONTIGUOUS_NAMES, FLOW_NAMES, SPLIT_NAMES, TREE
+from nmpsim.program.isa import CHAIN, CONTIGUOUS_NAMES, FLOW_NAMES, SPLIT_K, SPLIT_NAMES, TREE
 from nmpsim.spec.params import CoreParams
 from nmpsim.workload import FP16, PLAIN, OperatorGraph, Precision
 
@@ -52,6 +52,10 @@ class PassPlan:
             return f"{core.strips} slices"
         rows = self.group * core.strip_rows
         return f"{rows}x{core.columns * groups}" if self.split == CHAIN else f"{groups}*{rows}x{core.columns}"
+
+    def planes(self, core: CoreParams) -> int:
+        """Return the planes of partial sums that a pass writes; the reducer of a MAC tree adds its own."""
+        return core.strips // self.group if self.split == SPLIT_K and self.flow != TREE else 1
 
     def text(self, core: CoreParams) -> str:
         """Return the mapping in a few words."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from nmpsim.analytic.array import pass_cycles
 from nmpsim.errors import Fault, InfeasibleError
-from nmpsim.program.isa import K_CONTIGUOUS, N_CONTIGUOUS, SPLIT_K, TREE
+from nmpsim.program.isa import K_CONTIGUOUS, N_CONTIGUOUS, SPLIT_K
 from nmpsim.program.packing import fifo_faults
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
 from nmpsim.schedule.modes import Modes, forms, shapes
@@ -100,7 +100,7 @@ def candidates(
             network = m * operator.n * 4
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
         groups = core.strips // shape.group
-        planes = planes_of(core, shape)
+        planes = shape.planes(core)
         width = core.columns * max(1 if shape.split == SPLIT_K else groups, 2 if paired else 1)
         reduces = spread == OVER_K and operator.kind is not OperatorKind.ROUTER
         if reduces and -(-operator.k // core.columns) < pus:
@@ -121,7 +121,7 @@ def _head_candidates(operator: Operator, params: MachineParams, every: list[Pass
     found = []
     for order, shape in enumerate(every):
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
-        planes = planes_of(core, shape)
+        planes = shape.planes(core)
         result = planes * m * core.columns * 4 * (1 if shape.split == SPLIT_K else core.strips // shape.group)
         if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and crosses(core, m * k * 2, result):
             copied = -(-heads * planes * m * n * 4 // core.copy_bytes) if core.separate else 0
@@ -150,11 +150,6 @@ def _least_reduction(operator: Operator, params: MachineParams) -> int:
     return 4 * pieces * operator.m * 4
 
 
-def planes_of(core: CoreParams, shape: PassPlan) -> int:
-    """Return the partial-sum planes that a pass of that shape writes."""
-    return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
-
-
 def lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, GemmPlan]) -> int:
     """Bytes of the buffer that are taken through the whole step: activations, statistics, partial sums.
 
@@ -170,7 +165,7 @@ def lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, G
         operator = graph.operators[index]
         groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
         width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
-        partial = max(partial, planes_of(core, plan.shape) * operator.m * width * 4)
+        partial = max(partial, plan.shape.planes(core) * operator.m * width * 4)
     share = widest(hidden, core.columns, params.cores) * 2 * graph.model.norm_vectors
     small = 2 * params.cores * m * 4 + m * 8 * (params.cores + 1) + 4 * params.dram.column_bytes + 2 * share
     if graph.stacks > 1:  # sums of the stacks, their landing, sums of squares
@@ -337,7 +332,7 @@ def _attention_plan(
         for order, shape in enumerate(shapes(core, dataflows)):
             if shape.contiguous != contiguous or (shape.split == SPLIT_K and contiguous == K_CONTIGUOUS):
                 continue
-            if planes_of(core, shape) > most_planes:
+            if shape.planes(core) > most_planes:
                 continue
             cycles = pass_cycles(core, shape.flow, shape.group, shape.split, contiguous, m, n, k)
             if cycles >= 0 and (best is None or (cycles, order) < best[:2]):

@@ -18,7 +18,6 @@ from nmpsim.errors import Fault, InfeasibleError
 from nmpsim.program.encode.layout import ATTENDING
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, Schedule
 from nmpsim.schedule.chain import IMPOSSIBLE, Option, Stage, cheapest
-from nmpsim.schedule.plain import planes_of
 from nmpsim.schedule.predictions import SLICED, Predictions
 from nmpsim.schedule.space import Key, Space, key_of
 from nmpsim.workload import Operator, OperatorKind
@@ -222,7 +221,7 @@ class Search(Predictions):
         order = {plan: (cost.array, number) for number, (plan, cost) in enumerate(self.attention)}
         alike: dict[tuple[int, int, int, int], list[tuple[AttentionPlan, Cost]]] = {}
         for plan, cost in self.attention:
-            planes = planes_of(self.params.core, plan.value)
+            planes = plan.value.planes(self.params.core)
             alike.setdefault((plan.parts, plan.turns, plan.together, planes), []).append((plan, cost))
         rooms = [representative(pairs, order, self.unresolved(-1)) for pairs in alike.values()]
         least = self.attention[0][1].total + self.unresolved(-1) if rooms else 0.0

@@ -27,7 +27,7 @@ from nmpsim.program.encode.step import StepEncoder
 from nmpsim.program.isa import K_CONTIGUOUS, N_CONTIGUOUS, SPLIT_K
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
 from nmpsim.schedule.modes import Modes, forms, shapes
-from nmpsim.schedule.plain import CHUNKS, candidates, crosses, planes_of, spreads, widest
+from nmpsim.schedule.plain import CHUNKS, candidates, crosses, spreads, widest
 from nmpsim.schedule.teams import chunkings, team_plans
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ABSORBED, GEMM_KINDS, HEAD_KINDS, Operator, OperatorGraph, OperatorKind
@@ -162,7 +162,7 @@ class Space:
         core = self.params.core
         groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
         width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
-        return planes_of(core, plan.shape) * operator.m * width * 4
+        return plan.shape.planes(core) * operator.m * width * 4
 
     @cached_property
     def attention_shapes(self) -> tuple[tuple[PassPlan, ...], tuple[PassPlan, ...]]:
@@ -197,7 +197,7 @@ class Space:
                         found += [
                             AttentionPlan(parts, score, value, together, turns, graph.precision.kv)
                             for value in usable[1]
-                            if self._crosses(m, tokens, together * turns, planes_of(core, value))
+                            if self._crosses(m, tokens, together * turns, value.planes(core))
                         ]
             parts *= 2
             if parts > 1 and tokens <= core.strips:

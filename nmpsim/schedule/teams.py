@@ -17,7 +17,7 @@ from nmpsim.analytic.array import pass_cycles
 from nmpsim.analytic.gemm import Shares
 from nmpsim.program.isa import SPLIT_K
 from nmpsim.program.schedule import OVER_K, OVER_N, GemmPlan, PassPlan
-from nmpsim.schedule.plain import LATENT_KINDS, PARTIAL_SHARE, crosses, planes_of, widest
+from nmpsim.schedule.plain import LATENT_KINDS, PARTIAL_SHARE, crosses, widest
 from nmpsim.spec.params import CoreParams, MachineParams
 from nmpsim.workload import Operator, OperatorKind
 
@@ -99,14 +99,14 @@ def _plans(
             cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, columns, depth)
             if cycles >= 0 and _holds(core, shape, m, depth, paired=paired):
                 found += [GemmPlan(OVER_N, shape, cycles, network, number, team, working) for number in numbers]
-    return tuple(sorted(found, key=lambda p: (p.array_cycles, p.network_bytes, planes_of(core, p.shape))))
+    return tuple(sorted(found, key=lambda p: (p.array_cycles, p.network_bytes, p.shape.planes(core))))
 
 
 def _holds(core: CoreParams, shape: PassPlan, m: int, depth: int, *, paired: bool) -> bool:
     """Whether results of a pass, and its operand, find room."""
     groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
     width = core.columns * max(groups, 2 if paired else 1)
-    result = planes_of(core, shape) * m * width * 4
+    result = shape.planes(core) * m * width * 4
     return result <= core.buffer_bytes // PARTIAL_SHARE and crosses(core, m * depth * 2, result)
 
 

@@ -56,14 +56,3 @@ def most_rows(core: CoreParams, mapping: PassPlan) -> int | None:
     if mapping.flow == TREE:
         return max(1, core.psum_bytes // core.fold_sets // (4 * core.columns))
     return mapping.group * core.strip_rows
-
-
-def planes_of(core: CoreParams, mapping: PassPlan) -> int:
-    """Return the planes of partial sums that a PASS leaves; the reducer of a MAC tree adds its own.
-
-    Parameters
-    ----------
-    core : CoreParams
-    mapping : PassPlan
-    """
-    return core.strips // mapping.group if mapping.split == SPLIT_K and mapping.flow != TREE else 1

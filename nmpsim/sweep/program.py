@@ -23,7 +23,7 @@ from nmpsim.program.isa import ARRAY, INSTRUCTION, IS, PASS, V_REDUCE, VECTOR, W
 from nmpsim.program.schedule import PassPlan
 from nmpsim.program.vector import loops
 from nmpsim.spec.params import CoreParams
-from nmpsim.sweep.mapping import most_rows, planes_of
+from nmpsim.sweep.mapping import most_rows
 
 PARTIAL_SHARE = 4
 """Planes of a pass take at most one part in so many of the buffer; there are two sets."""
@@ -55,7 +55,7 @@ def piece_columns(core: CoreParams, mapping: PassPlan, rows: int) -> int | None:
     rows : int
         Rows of A of the PASS.
     """
-    planes = planes_of(core, mapping)
+    planes = mapping.planes(core)
     if planes == 1:
         return None
     if mapping.flow != IS:
@@ -100,7 +100,7 @@ def instructions(core: CoreParams, mapping: PassPlan, m: int, n: int, k: int) ->
     -------
     ndarray of INSTRUCTION
     """
-    stream, planes = _Stream(), planes_of(core, mapping)
+    stream, planes = _Stream(), mapping.planes(core)
     tasks = [
         (rows, columns)
         for _, rows in pieces_of(m, most_rows(core, mapping))

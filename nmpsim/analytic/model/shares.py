@@ -67,17 +67,6 @@ def tile_width(core: CoreParams, shape: PassPlan, *, paired: bool) -> int:
     return core.columns * max(groups, 2 if paired else 1)
 
 
-def planes_of(core: CoreParams, shape: PassPlan) -> int:
-    """Return the partial-sum planes that a pass writes.
-
-    Parameters
-    ----------
-    core : CoreParams
-    shape : PassPlan
-    """
-    return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
-
-
 @lru_cache(maxsize=65536)
 def strip_beats(core: CoreParams, flow: int, group: int, split: int, contiguous: int, n: int, k: int) -> Ints:
     """Return the array beats of B that every strip delivers for one pass; shape (strip,).

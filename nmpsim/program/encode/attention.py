@@ -13,7 +13,6 @@ from __future__ import annotations
 from nmpsim.program.beats import useful_bytes
 from nmpsim.program.encode.collective import Region
 from nmpsim.program.encode.emitter import Event, fp32_bits
-from nmpsim.program.encode.gemm import planes_of
 from nmpsim.program.encode.members import PARTS, to_members
 from nmpsim.program.encode.memory import Banks, Buffer, strip_counts
 from nmpsim.program.encode.passes import PassEmitter, coding
@@ -88,7 +87,7 @@ class Attention(Tasks):
             buffer.take_local(f"probabilities {i}", self.rows * tokens * 2, "attention") for i in range(together)
         ]
         self.part_bytes = self.rows * value * 4 + 2 * self.rows * 4
-        self.planes = planes_of(self.core, plan.value)
+        self.planes = plan.value.planes(self.core)
         self.partial_ld = -(-value // columns) * columns * 4
         size = self.planes * self.rows * self.partial_ld
         self.partial = [buffer.take_local(f"value planes {i}", size, "attention") for i in range(2)]

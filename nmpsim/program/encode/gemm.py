@@ -14,7 +14,7 @@ from nmpsim.program.beats import Tile, useful_bytes
 from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.encode.memory import Banks, strip_counts
 from nmpsim.program.encode.passes import Operand, PassEmitter, coding
-from nmpsim.program.isa import F_BIAS, F_OUT_FP32, MOVE, SPLIT_K, STREAM, TREE, V_REDUCE, WEIGHT
+from nmpsim.program.isa import F_BIAS, F_OUT_FP32, MOVE, SPLIT_K, STREAM, V_REDUCE, WEIGHT
 from nmpsim.program.packing import narrow, scale_bytes
 from nmpsim.program.schedule import PassPlan
 from nmpsim.spec.params import CoreParams
@@ -48,11 +48,6 @@ class Chunk:
 Consume = Callable[[int, Chunk], Event]
 
 
-def planes_of(core: CoreParams, shape: PassPlan) -> int:
-    """Partial-sum planes that a pass of that shape writes."""
-    return core.strips // shape.group if shape.split == SPLIT_K and shape.flow != TREE else 1
-
-
 def chunk_columns(core: CoreParams, shape: PassPlan, *, paired: bool = False) -> int:
     """Columns of N that one pass computes: one block per group, at least two blocks when `paired`."""
     groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
@@ -61,7 +56,7 @@ def chunk_columns(core: CoreParams, shape: PassPlan, *, paired: bool = False) ->
 
 def partial_bytes(core: CoreParams, shape: PassPlan, m: int, *, paired: bool = False) -> int:
     """Bytes of the partial sums of one pass."""
-    return planes_of(core, shape) * m * chunk_columns(core, shape, paired=paired) * 4
+    return shape.planes(core) * m * chunk_columns(core, shape, paired=paired) * 4
 
 
 def cut(segments: Segments, start: int, length: int) -> Segments:
@@ -204,7 +199,7 @@ class Gemm:
         consume : callable
             Emits what follows a chunk on its PU and returns its completion.
         """
-        planes = planes_of(self.core, self.shape)
+        planes = self.shape.planes(self.core)
         last: list[Event | None] = [None] * self.out.pus
         for pu, operand, i, tile in self._tiles(operands):
             ld = self.columns * 4

@@ -25,7 +25,6 @@ from nmpsim.program.encode.gemm import (
     Segments,
     column_shares,
     cut,
-    planes_of,
     reduce_chunk,
     width,
 )
@@ -259,7 +258,7 @@ class Spread:
             return reduce_chunk(out, pu, m, chunk, target, ld, fp32=True, waits=free[pu])
 
         operands = gemm.bring(m, division.addresses, division.ready) if brought is None else brought
-        if planes_of(out.params.core, shape) == 1:
+        if shape.planes(out.params.core) == 1:
             stands = gemm.passes_into(m, operands, space.partial[turn], ld, free)
         else:
             stands = gemm.passes(m, operands, self.partial, keep)

@@ -6,7 +6,7 @@ from nmpsim.program.schedule import PassPlan
 from nmpsim.spec import load_chip, resolve
 from nmpsim.sweep import Product, decode_products, mappings
 from nmpsim.sweep.decode import share_of
-from nmpsim.sweep.mapping import most_rows, planes_of
+from nmpsim.sweep.mapping import most_rows
 from nmpsim.workload import load_model
 
 SNAKE, STRATUM = resolve(load_chip("snake")), resolve(load_chip("stratum"))
@@ -30,8 +30,8 @@ def test_a_pass_takes_the_rows_of_its_shape():
 
 
 def test_fission_over_k_leaves_a_plane_per_group_but_the_reducer_of_a_tree_none():
-    assert planes_of(SNAKE.core, PassPlan(OS, 4, SPLIT_K, 0)) == 4
-    assert planes_of(STRATUM.core, PassPlan(TREE, 1, SPLIT_K, 0)) == 1
+    assert PassPlan(OS, 4, SPLIT_K, 0).planes(SNAKE.core) == 4
+    assert PassPlan(TREE, 1, SPLIT_K, 0).planes(STRATUM.core) == 1
 
 
 def test_columns_are_dealt_out_in_whole_beats():
