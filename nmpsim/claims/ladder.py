@@ -8,8 +8,8 @@
     spatial          + every operator's spread over the PUs by predicted cost
     spatio-temporal  + pieces of operators that overlap in time: reductions under passes, depth of attention
 
-Up to *unification* every operator has the plan with the fewest array cycles (policy ``plain``).  K and V are appended
-token by token, which only IS can take for scores, and OS or WS for values; so attention has IS and OS at all steps.
+Up to *unification* the schedule has one spread and few pieces (policy ``array-only``).  K and V are appended token by
+token, which only IS can take for scores, and OS or WS for values; so attention has IS and OS at all steps.
 *fixed* has OS or IS: there the strips take turns, a beat a cycle, as through one edge; in WS every strip would load
 through an edge of its own.  The one dataflow of *fixed* and *shape* is the one with the least geometric mean of times
 over the workloads, each step for itself.
@@ -32,10 +32,11 @@ from nmpsim.study import Point
 FLOWS, ONE_EDGE = ("OS", "WS", "IS"), ("OS", "IS")
 TREE, FIXED, SHAPE, DATAFLOW, UNIFICATION = "tree", "fixed", "shape", "dataflow", "unification"
 SPATIAL, SPATIO_TEMPORAL = "spatial", "spatio-temporal"
-POLICIES = {SPATIAL: "spatial", SPATIO_TEMPORAL: "searched"}
-"""Scheduling policies of the last steps."""
+BEFORE = "array-only"
+POLICIES = {UNIFICATION: BEFORE, SPATIAL: "spatial", SPATIO_TEMPORAL: "searched"}
+"""Scheduling policies: of the steps up to unification, and of those behind it."""
 
-STEPS = (TREE, FIXED, SHAPE, DATAFLOW, UNIFICATION, *POLICIES)
+STEPS = (TREE, FIXED, SHAPE, DATAFLOW, *POLICIES)
 SEPARATE = ("core.arrangement", "separate")
 
 COLUMNS = {
@@ -62,14 +63,14 @@ def _rungs(array: Variant, trees: Variant) -> list[Rung]:
 
     square = (*own, ("core.array.groups", [strips]))
 
-    def of(step: str, flow: str, overrides: Overrides = own, policy: str = "") -> Rung:
+    def of(step: str, flow: str, overrides: Overrides = own, policy: str = BEFORE) -> Rung:
         flows = (flow,) if flow else FLOWS
         name = f"{array.name} {step} {flow}".strip()
         return Rung(step, flow, Variant(name, array.chip, overrides, flows, ("IS", "OS"), policy))
 
     fixed = [of(FIXED, flow, square) for flow in ONE_EDGE]
     shape = [of(SHAPE, flow) for flow in FLOWS]
-    unified = [of(step, "", array.overrides, policy) for step, policy in {UNIFICATION: "", **POLICIES}.items()]
+    unified = [of(step, "", array.overrides, policy) for step, policy in POLICIES.items()]
     return [Rung(TREE, "", trees), *fixed, *shape, of(DATAFLOW, ""), *unified]
 
 
@@ -80,7 +81,7 @@ def points(claim: Claim) -> list[Point]:
     ----------
     claim : Claim
     """
-    told, trees = claim.settings, variant(claim.settings["base"])
+    told, trees = claim.settings, variant(claim.settings["base"], BEFORE)
     works = listed(told["workload"], trees.chip)
     rungs = [rung for name in told["arrays"] for rung in _rungs(variant(name), trees)]
     return [point for rung in rungs for work in works for point in work.points(rung.chip)]
@@ -94,7 +95,7 @@ def evaluate(claim: Claim, outcomes: Outcomes) -> Finding:
     claim : Claim
     outcomes : mapping of Point to Outcome
     """
-    told, trees = claim.settings, variant(claim.settings["base"])
+    told, trees = claim.settings, variant(claim.settings["base"], BEFORE)
     works = listed(told["workload"], trees.chip)
     rows: list[dict[str, Any]] = []
     figures: dict[str, Any] = {}

@@ -172,8 +172,8 @@ def spatial_only(space: Space, seed: int) -> Schedule:
     return _one_shape(space, None)
 
 
-def spatial(space: Space, seed: int) -> Schedule:
-    """Return the cheapest schedule over every spread and shape, in which every reduction comes after its GEMM.
+def array_only(space: Space, seed: int) -> Schedule:
+    """Return the cheapest schedule of one spread, by columns and whole sequences, in few pieces: its shapes are chosen.
 
     Parameters
     ----------
@@ -182,12 +182,35 @@ def spatial(space: Space, seed: int) -> Schedule:
         Not used.
     """
     del seed
+    return _few_pieces(space, lambda plan: plan.over == OVER_N and plan.team == 1, lambda plan: plan.parts == 1)
+
+
+def spatial(space: Space, seed: int) -> Schedule:
+    """Return the cheapest schedule over every spread and shape, in few pieces: nothing overlaps that need not.
+
+    Parameters
+    ----------
+    space : Space
+    seed : int
+        Not used.
+    """
+    del seed
+    return _few_pieces(space, lambda _: True, lambda _: True)
+
+
+def _few_pieces(
+    space: Space, spreads: Callable[[GemmPlan], bool], attends: Callable[[AttentionPlan], bool]
+) -> Schedule:
     numbers, fewest = _numbers(space), min(plan.together for plan in space.attention)
-
-    def allows(operator: Operator, plan: GemmPlan) -> bool:
-        return _coarse(space, operator, plan, numbers)
-
-    return _narrow(space, allows, lambda plan: plan.together == fewest).best().schedule
+    return (
+        _narrow(
+            space,
+            lambda operator, plan: spreads(plan) and _coarse(space, operator, plan, numbers),
+            lambda plan: attends(plan) and plan.together == fewest,
+        )
+        .best()
+        .schedule
+    )
 
 
 def operator_agnostic(space: Space, seed: int) -> Schedule:
@@ -300,6 +323,7 @@ POLICIES: dict[str, Policy] = {
     "searched": searched,
     "stratum": stratum,
     "temporal-only": temporal_only,
+    "array-only": array_only,
     "spatial": spatial,
     "spatial-only": spatial_only,
     "operator-agnostic": operator_agnostic,
