@@ -11,6 +11,7 @@ True
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,12 @@ def schedule_of(plan: Plan) -> Schedule:
     graphs, params = plan.graphs, plan.params
     if len(graphs) == 1:
         return plan.schedule()
-    load = [g.read_bytes + g.kv_write_bytes for g in graphs]
+    load = graphs.moved_bytes()
     graph = graphs[load.index(max(load))]
     found = plain_schedule(graph, params, plan.dataflows, first_row=plan.first_row, modes=plan.modes)
     attending = (plan.modes.attention if plan.modes is not None else ()) or plan.dataflows
     lasting = lasting_bytes(graph, params, found.gemm)
-    attention = attention_plan(graphs[0], params, attending, lasting)
+    attention = attention_plan(graph, params, attending, lasting)
     return Schedule(graph, found.chip, found.gemm, attention, found.fill, found.first_row)
 
 
@@ -151,9 +152,7 @@ def estimate_plan(
     fitted = calibration_for(calibration, params) if isinstance(calibration, str | Path) else calibration
     with np.errstate(divide="ignore", invalid="ignore"):
         found = predict(schedule, params, plan.tokens)
-    operators = tuple(
-        _operator(f, params, schedule, str(schedule.gemm.get(i, "")), fitted) for i, f in enumerate(found)
-    )
+    operators = _operators(found, params, schedule, fitted)
     cycles = sum(o.cycles for o in operators)
     low, high = fitted.interval("step") if fitted is not None else (1.0, 1.0)
     outside = fitted.outside(variables_of(schedule, params)) if fitted is not None else []
@@ -195,8 +194,37 @@ def _bytes(found: Predicted, params: MachineParams) -> list[int]:
     return moved
 
 
+def _operators(
+    found: list[Predicted], params: MachineParams, schedule: Schedule, fitted: Calibration | None
+) -> tuple[OperatorEstimate, ...]:
+    """Estimates of all operators: `predict` gives equal ones the same work and time, and they are estimated once."""
+    known: dict[tuple[object, ...], OperatorEstimate] = {}
+    estimates = []
+    for index, one in enumerate(found):
+        o = one.operator
+        key = (one.kind, o.kind, o.m, o.n, o.macs, o.vector_elements, one.tiers, id(one.work), id(one.time))
+        if key not in known:
+            known[key] = _operator(one, params, schedule, fitted)
+        alike = known[key]
+        estimates.append(
+            OperatorEstimate(
+                o.name,
+                alike.kind,
+                o.layer,
+                str(schedule.gemm.get(index, "")),
+                alike.cycles,
+                alike.low,
+                alike.high,
+                dict(alike.counts),
+                dict(alike.bounds),
+                dict(alike.spent),
+            )
+        )
+    return tuple(estimates)
+
+
 def _operator(
-    found: Predicted, params: MachineParams, schedule: Schedule, plan: str, fitted: Calibration | None
+    found: Predicted, params: MachineParams, schedule: Schedule, fitted: Calibration | None
 ) -> OperatorEstimate:
     o, time = found.operator, found.time
     cycles, factor = float(time.cycles), 1.0
@@ -209,13 +237,14 @@ def _operator(
     spent = {u: float(v) * t * factor for u, v, t in zip(UNITS, time.values, theta, strict=False)}
     least = bounds(params, o.macs, o.vector_elements, _bytes(found, params), 0, whole=False)
     counts = {k: v for k, v in found.work.counts().items() if k != "messages"}
-    return OperatorEstimate(
-        o.name, str(o.kind), o.layer, plan, cycles, cycles * low, cycles * high, counts, least, spent
-    )
+    return OperatorEstimate(o.name, str(o.kind), o.layer, "", cycles, cycles * low, cycles * high, counts, least, spent)
 
 
 def _counts(found: list[Predicted], params: MachineParams, cycles: list[float]) -> dict[str, int]:
-    total = {name: sum(getattr(f.work, name) for f in found) for name in found[0].work.counts() if name != "messages"}
+    times = Counter(id(f.work) for f in found)  # equal operators share theirs
+    works = {id(f.work): f.work for f in found}
+    names = [name for name in found[0].work.counts() if name != "messages"]
+    total = {name: sum(getattr(work, name) * times[i] for i, work in works.items()) for name in names}
     return {**total, "PRE": total["ACT"], "REFpb": refreshes(params, found, cycles)}
 
 

@@ -192,7 +192,7 @@ def with_chunks(graph: OperatorGraph, params: MachineParams, gemm: dict[int, Gem
         if plan.over == OVER_K and operator.kind is not OperatorKind.ROUTER and params.cores > 1:
             fits = [c for c in CHUNKS if 4 * (-(-operator.n // c)) * operator.m * 4 <= room]
             chunks = fits[0] if fits else max(CHUNKS)
-        chosen[index] = replace(plan, chunks=chunks)
+        chosen[index] = replace(plan, chunks=chunks) if chunks != plan.chunks else plan
     return chosen
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from nmpsim.errors import Fault, SpecError, WorkloadError
 from nmpsim.program.schedule import Schedule
+from nmpsim.schedule.graphs import StackGraphs
 from nmpsim.schedule.modes import Modes
 from nmpsim.schedule.policy import DEFAULT, checked, make_schedule
 from nmpsim.schedule.space import Space
@@ -30,7 +31,8 @@ from nmpsim.workload import (
     synthetic_routing,
     with_form,
 )
-from nmpsim.workload.shards import choose_stacks, largest_shard, make_shard, shard_faults
+from nmpsim.workload.routing import routing_faults
+from nmpsim.workload.shards import choose_stacks, largest_shard, shard_faults
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Plan:
     model: Model
     chip: ChipSpec
     params: MachineParams
-    graphs: tuple[OperatorGraph, ...]
+    graphs: StackGraphs
     tokens: tuple[int, ...]
     first_row: int
     options: dict[str, object]
@@ -82,7 +84,7 @@ class Plan:
 
     def _programs(self, graphs: Sequence[OperatorGraph]) -> StackPrograms:
         chosen = self.modes, self.policy, self.seed
-        return StackPrograms(graphs, self.params, self.dataflows, self.tokens, self.first_row, *chosen)
+        return StackPrograms(tuple(graphs), self.params, self.dataflows, self.tokens, self.first_row, *chosen)
 
 
 def plan_step(
@@ -164,25 +166,26 @@ def plan_step(
         raise WorkloadError(f"{loaded.name}: no such decode step", faults)
     depth = None if layers is None else first_layer + layers
     chosen = _routing(loaded, routing, batch, depth, seed, first_layer)
-    graph = decode_step(loaded, batch, context, layers, chosen, first_layer, precision)
-    number = _stacks(loaded, params, batch, context, graph, stacks)
-    graphs: tuple[OperatorGraph, ...] = (graph,)
+    span = layers if layers is not None else loaded.layers - first_layer
+    if chosen is not None:
+        faults = routing_faults(chosen, loaded, batch, first_layer + span, first_layer)
+        if faults:
+            raise WorkloadError(f"{loaded.name}: no such decode step", faults)
+    whole = StackGraphs(loaded, batch, context, span, chosen, first_layer, precision)
+    number = _stacks(whole, params, stacks)
     if number > 1 and params.cores_per_pu > 1:
         fault = Fault("stacks", f"{number} stacks of PUs with {params.cores_per_pu} cores", "1 stack", _ONE_CORE)
         raise WorkloadError("links between stacks start at PUs with one core", [fault])
     if number > 1:
         params = replace(params, stacks=number)
-        shards = [make_shard(loaded, context, number, stack, placement) for stack in range(number)]
-        graphs = tuple(
-            decode_step(loaded, batch, context, layers, chosen, first_layer, precision, shard) for shard in shards
-        )
-    _check_capacity(loaded, params, batch, context, graph, placement)
+    graphs = replace(whole, stacks=number, placement=placement)
+    _check_capacity(graphs, params)
     generator = np.random.Generator(np.random.PCG64(seed))
     tokens = tuple(int(t) for t in generator.integers(0, loaded.vocab, batch))
     options: dict[str, object] = {
         "batch": batch,
         "context": context,
-        "layers": graph.layers,
+        "layers": span,
         "seed": seed,
         "routing": (routing.origin if isinstance(routing, Routing) else routing) if loaded.is_moe else "",
         "first_tier": first_tier,
@@ -210,15 +213,14 @@ def plan_step(
 _ONE_CORE = "use one stack, or chip.cores_per_pu = 1"
 
 
-def _stacks(
-    model: Model, params: MachineParams, batch: int, context: int, graph: OperatorGraph, asked: int | None
-) -> int:
+def _stacks(step: StackGraphs, params: MachineParams, asked: int | None) -> int:
     """Stacks that share the step."""
     if asked is None:
-        return choose_stacks(model, batch, context, graph.first_layer, graph.layers, _capacity(params), graph.precision)
-    faults = shard_faults(model, asked, context)
+        span = step.first_layer, step.layers
+        return choose_stacks(step.model, step.batch, step.context, *span, _capacity(params), step.precision)
+    faults = shard_faults(step.model, asked, step.context)
     if faults:
-        raise WorkloadError(f"{model.name} cannot be spread over the stacks", faults)
+        raise WorkloadError(f"{step.model.name} cannot be spread over the stacks", faults)
     return asked
 
 
@@ -243,13 +245,12 @@ def _routing(
     return load_routing(routing, model, batch, layers, first_layer)
 
 
-def _check_capacity(
-    model: Model, params: MachineParams, batch: int, context: int, graph: OperatorGraph, placement: str
-) -> None:
+def _check_capacity(step: StackGraphs, params: MachineParams) -> None:
     """Refuse a model that cannot fit, before anything is placed."""
-    layers, first, have = graph.layers, graph.first_layer, _capacity(params)
+    model, batch, context, precision = step.model, step.batch, step.context, step.precision
+    layers, first, have = step.layers, step.first_layer, _capacity(params)
     if params.stacks > 1:
-        need = largest_shard(model, batch, context, first, layers, params.stacks, placement, graph.precision)
+        need = largest_shard(model, batch, context, first, layers, params.stacks, step.placement, precision)
         if need > have:
             fault = Fault(
                 "stacks",
@@ -259,11 +260,9 @@ def _check_capacity(
             )
             raise WorkloadError("the model does not fit into the stacks", [fault])
         return
-    need = footprint_bytes(model, batch, context, layers, first, graph.precision)
+    need = footprint_bytes(model, batch, context, layers, first, precision)
     if need > have:
-        sizes = [
-            footprint_bytes(model, batch, context, number, first, graph.precision) for number in range(1, layers + 1)
-        ]
+        sizes = [footprint_bytes(model, batch, context, number, first, precision) for number in range(1, layers + 1)]
         fit = sum(size <= have for size in sizes)
         more = f"{(need - have) / 1e9:.2f} GB too much: "
         fault = Fault(

@@ -72,8 +72,8 @@ def footprint_bytes(
         raise WorkloadError(f"{model.name}: no such decode step", faults)
     cache = batch * context * depth * model.kv_bytes_per_token * BITS[precision.kv] // BITS[FP16]
     weights = sum(
-        precision.tensor_bytes(tensor.name, tensor.rows, tensor.columns, tensor.copies, tensor.bytes)
-        for layer in range(first_layer, first_layer + depth)
+        precision.tensor_bytes(tensor.name, tensor.rows, tensor.columns, tensor.copies, tensor.bytes) * number
+        for layer, number in model.alike(first_layer, depth).items()
         for tensor in model.tensors_of(layer)
     )
     return weights + model.outer_weight_bytes + cache

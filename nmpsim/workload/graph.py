@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from nmpsim.errors import InternalError
@@ -15,6 +16,21 @@ from nmpsim.workload.operators import Operator, OperatorKind
 from nmpsim.workload.precision import PLAIN, Precision
 from nmpsim.workload.routing import Routing
 from nmpsim.workload.shards import Shard
+
+_PLAIN = {"weight_bits": 16, "kv_bits": 16, "scales": 0}
+"""Fields that are not hashed with these values: the hash of a step in FP16 is that of a step without formats."""
+
+_HASHED = tuple(field.name for field in fields(Operator))
+_hashed = attrgetter(*_HASHED)
+
+
+def _identity(operator: Operator) -> dict[str, Any]:
+    """Fields of an operator that are hashed."""
+    found = dict(zip(_HASHED, _hashed(operator), strict=True))
+    for name, plain in _PLAIN.items():
+        if found[name] == plain:
+            del found[name]
+    return found
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,7 @@ class OperatorGraph:
             if operator.name in names:
                 raise InternalError(f"operator graph: two operators are called {operator.name}")
             names.add(operator.name)
-            if any(not 0 <= earlier < index for earlier in operator.depends):
+            if operator.depends and not 0 <= min(operator.depends) <= max(operator.depends) < index:
                 raise InternalError(
                     f"operator graph: {operator.name} at index {index} depends on {operator.depends}, not all earlier"
                 )
@@ -178,12 +194,8 @@ class OperatorGraph:
             "batch": self.batch,
             "context": self.context,
             "layers": self.layers,
-            "operators": [asdict(operator) for operator in self.operators],
+            "operators": [_identity(operator) for operator in self.operators],
         }
-        for fields in identity["operators"]:
-            for name, plain in (("weight_bits", 16), ("kv_bits", 16), ("scales", 0)):
-                if fields[name] == plain:  # the hash of a step in FP16 is that of a step without formats
-                    del fields[name]
         if self.shard is not None:
             identity["shard"] = (self.stacks, self.shard.stack)
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

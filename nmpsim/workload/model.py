@@ -169,6 +169,15 @@ class Model:
         """Width of the feed-forward network of a layer, or of one of its experts; elements."""
         return self.ffn if self.has_experts(layer) or not self.is_moe else self.gating.dense_ffn
 
+    def alike(self, first_layer: int, layers: int) -> dict[int, int]:
+        """One layer of each kind among consecutive ones, and how many have the same operators and weights."""
+        kinds: dict[bool, int] = {}
+        found: dict[int, int] = {}
+        for layer in range(first_layer, first_layer + layers):
+            one = kinds.setdefault(self.has_experts(layer), layer)
+            found[one] = found.get(one, 0) + 1
+        return found
+
     def tensors_of(self, layer: int) -> tuple[WeightTensor, ...]:
         """Weights of one layer, in the order in which a step reads them."""
         vectors = self.norm_vectors

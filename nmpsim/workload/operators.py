@@ -45,6 +45,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 from nmpsim.errors import InternalError
 
@@ -148,6 +149,8 @@ SHAPES: dict[OperatorKind, tuple[str, ...]] = {
 """Shape fields of each kind: these are at least 1, all others are 0."""
 
 _ALL_SHAPE_FIELDS = ("m", "n", "k", "batch", "heads", "kv_heads", "head_dim", "value_dim", "context")
+_shape_of = attrgetter(*_ALL_SHAPE_FIELDS)
+_WANTED = {kind: tuple(field in wanted for field in _ALL_SHAPE_FIELDS) for kind, wanted in SHAPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +210,9 @@ class Operator:
     scales: int = 0
 
     def __post_init__(self) -> None:
-        wanted = SHAPES[self.kind]
-        for field in _ALL_SHAPE_FIELDS:
-            size = getattr(self, field)
-            if (size < 1) if field in wanted else (size != 0):
-                allowed = "at least 1" if field in wanted else "0"
+        for field, size, wanted in zip(_ALL_SHAPE_FIELDS, _shape_of(self), _WANTED[self.kind], strict=True):
+            if (size < 1) if wanted else (size != 0):
+                allowed = "at least 1" if wanted else "0"
                 raise InternalError(f"operator {self.name} of kind {self.kind}: {field} is {size}, must be {allowed}")
         if len(self.tokens) != (self.m if self.kind in EXPERT_KINDS else 0):
             raise InternalError(f"operator {self.name} of kind {self.kind}: {len(self.tokens)} tokens for m = {self.m}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from nmpsim.errors import Fault, WorkloadError
@@ -65,7 +66,7 @@ def place_experts(model: Model, stacks: int, rule: str = "blocks") -> tuple[int,
     if rule == "round_robin":
         return tuple(expert % stacks for expert in range(model.experts))
     ends = [model.experts * (stack + 1) // stacks for stack in range(stacks)]
-    return tuple(next(s for s, end in enumerate(ends) if expert < end) for expert in range(model.experts))
+    return tuple(bisect_right(ends, expert) for expert in range(model.experts))
 
 
 def stack_loads(routing: Routing, layer: int, placement: tuple[int, ...], stacks: int) -> tuple[StackLoad, ...]:

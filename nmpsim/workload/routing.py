@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
+from numpy.random import PCG64, Generator, SeedSequence
 
 from nmpsim.errors import Fault, WorkloadError
 from nmpsim.workload.footprint import layer_faults
@@ -190,6 +192,8 @@ def zipf_weights(count: int, exponent: float) -> list[int]:
 
     Decimal logarithms and exponentials are rounded correctly in software, hence alike on every machine.
     """
+    if not exponent:
+        return [_WEIGHT_SCALE] * count
     context = Context(prec=40)
     power = Decimal(exponent)
     scale = Decimal(_WEIGHT_SCALE)
@@ -204,7 +208,7 @@ class _Draws:
     """Draws of one layer from the raw 64-bit output of PCG64, whose stream numpy keeps fixed."""
 
     def __init__(self, seed: int, layer: int) -> None:
-        self._bits = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, layer)))).bit_generator
+        self._bits = Generator(PCG64(SeedSequence((seed, layer)))).bit_generator
 
     def below(self, bound: int) -> int:
         """Integer in 0..bound-1, all equally likely: the tail of the 64-bit range that would favour some is redrawn."""
@@ -236,20 +240,17 @@ class _Draws:
         ``most_groups`` of them.
         """
         taken = list(drawn)
+        rest = [pair for pair in zip(ranked, weights, strict=True) if pair[0] not in taken]
+        even = weights[0] if weights.count(weights[0]) == len(weights) else 0
+        full = False
         while len(taken) < count:
             groups = {member // group_size if group_size else 0 for member in taken}
-            full = len(groups) >= most_groups and bool(group_size)
-            rest = [
-                (member, weight)
-                for member, weight in zip(ranked, weights, strict=True)
-                if member not in taken and not (full and member // group_size not in groups)
-            ]
-            mark = self.below(sum(weight for _, weight in rest))
-            place = 0
-            while mark >= rest[place][1]:
-                mark -= rest[place][1]
-                place += 1
-            taken.append(rest[place][0])
+            if group_size and not full and len(groups) >= most_groups:
+                full = True
+                rest = [pair for pair in rest if pair[0] // group_size in groups]
+            ends = [] if even else list(accumulate(weight for _, weight in rest))
+            mark = self.below(even * len(rest) if even else ends[-1])
+            taken.append(rest.pop(mark // even if even else bisect_right(ends, mark))[0])
         return tuple(taken)
 
 

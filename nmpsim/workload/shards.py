@@ -27,6 +27,7 @@ is an assumption: 2,112 of DeepSeek-V3's columns, too few to be worth an exchang
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from nmpsim.errors import Fault, WorkloadError
 from nmpsim.workload.limits import count_faults
@@ -156,6 +157,40 @@ def _widths(model: Model) -> tuple[int, ...]:
     return (0 if model.is_moe else model.ffn), gating.shared_ffn, gating.dense_ffn
 
 
+@lru_cache(maxsize=64)
+def _experts_by_stack(model: Model, stacks: int, placement: str) -> tuple[tuple[int, ...], ...]:
+    """Experts of every stack; nothing of a dense model."""
+    found: list[list[int]] = [[] for _ in range(stacks)]
+    for expert, stack in enumerate(place_experts(model, stacks, placement) if model.is_moe else ()):
+        found[stack].append(expert)
+    return tuple(map(tuple, found))
+
+
+def shard_sizes(model: Model, context: int, stacks: int, stack: int) -> tuple[int, ...]:
+    """Sizes of the part of a stack: parts of equal sizes have the same operators, but for those of their experts.
+
+    Parameters
+    ----------
+    model : Model
+        The whole model.
+    context : int
+        Tokens of each sequence, the new one counted.
+    stacks, stack : int
+        Number of stacks, and which one.
+
+    Returns
+    -------
+    tuple of int
+        Widths of the dense network, the shared expert and the network of the first layers; tokens, and 1 if the last
+        one is among them; columns of the vocabulary and of the embedding table.
+    """
+    share = sharing(model, stacks)
+    split = (*_widths(model), model.vocab, model.hidden)
+    dense, shared_ffn, dense_ffn, columns, width = (balanced_share(size, stacks, stack)[1] for size in split)
+    tokens = balanced_share(context, share, stack % share)[1]
+    return dense, shared_ffn, dense_ffn, tokens, int(stack % share == share - 1), columns, width
+
+
 def make_shard(model: Model, context: int, stacks: int, stack: int, placement: str = "blocks") -> Shard:
     """Return the part of a stack.
 
@@ -178,7 +213,7 @@ def make_shard(model: Model, context: int, stacks: int, stack: int, placement: s
     faults = shard_faults(model, stacks, context)
     if faults:
         raise WorkloadError(f"{model.name} cannot be spread over the stacks", faults)
-    dense, shared_ffn, dense_ffn = (balanced_share(width, stacks, stack)[1] for width in _widths(model))
+    dense, shared_ffn, dense_ffn, _, _, _, width = shard_sizes(model, context, stacks, stack)
     share = sharing(model, stacks)
     own = replace(
         model,
@@ -187,12 +222,8 @@ def make_shard(model: Model, context: int, stacks: int, stack: int, placement: s
         ffn=model.ffn if model.is_moe else dense,
         gating=replace(model.gating, shared_ffn=shared_ffn, dense_ffn=dense_ffn),
     )
-    experts: tuple[int, ...] = ()
-    if model.is_moe:
-        places = place_experts(model, stacks, placement)
-        experts = tuple(expert for expert, place in enumerate(places) if place == stack)
+    experts = _experts_by_stack(model, stacks, placement)[stack]
     tokens, columns = balanced_share(context, share, stack % share), balanced_share(model.vocab, stacks, stack)
-    width = balanced_share(model.hidden, stacks, stack)[1]
     return Shard(stacks, stack, model, own, share, *tokens, context, *columns, width, experts)
 
 
@@ -217,12 +248,12 @@ def shard_bytes(
     """
     model = shard.model
     weights = 0
-    for layer in range(first_layer, first_layer + layers):
+    for layer, number in model.alike(first_layer, layers).items():
         for tensor in model.tensors_of(layer):
             routed = model.has_experts(layer) and tensor.name in {"gate_up", "down"}
             copies = len(shard.experts) if routed else tensor.copies
             whole = tensor.bytes // tensor.copies * copies
-            weights += precision.tensor_bytes(tensor.name, tensor.rows, tensor.columns, copies, whole)
+            weights += precision.tensor_bytes(tensor.name, tensor.rows, tensor.columns, copies, whole) * number
     for tensor in model.outer_tensors:
         own = {"lm_head": (shard.columns, model.vocab), "embedding": (shard.width, model.hidden)}
         part, whole = own.get(tensor.name, (1, 1))
@@ -303,5 +334,9 @@ def largest_shard(
     precision : Precision
         Formats of weights and KV cache.
     """
-    shards = (make_shard(model, context, stacks, stack, placement) for stack in range(stacks))
+    experts = _experts_by_stack(model, stacks, placement)
+    unlike: dict[tuple[int, ...], int] = {}
+    for stack in range(stacks):
+        unlike.setdefault((len(experts[stack]), *shard_sizes(model, context, stacks, stack)), stack)
+    shards = (make_shard(model, context, stacks, stack, placement) for stack in unlike.values())
     return max(sum(shard_bytes(shard, batch, first_layer, layers, precision)) for shard in shards)
