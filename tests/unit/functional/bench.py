@@ -42,6 +42,7 @@ def chip(
             "buffer_bytes": buffer_bytes,
             "queue_depth": queue_depth,
             "separate": 0,
+            "groups": 0,
         }
     )
     dram = DramParams(

@@ -26,7 +26,7 @@ def test_names_of_semaphores():
     assert semaphore_name(SEND_1, 4) == "instructions completed by send_1"
     assert semaphore_name(arrival(3, 0), 4) == "messages from PU 3 by port 0"
     assert semaphore_name(arrival(2, 1), 4) == "messages from PU 2 by port 1"
-    assert semaphore_name(shared(4, 1), 4) == "messages counted by shared semaphore 1 of 8"
+    assert semaphore_name(shared(4, 1), 4) == "messages counted by shared semaphore 1 of 10"
 
 
 @pytest.mark.parametrize("kind", KINDS)
