@@ -28,12 +28,14 @@ class TestRingsInARing(NetworkKit):
         return LevelNetwork(inside(RING, 3), shaped(RING, 2), periods=(3, 4), core_period=5)
 
 
+@pytest.mark.slow
 class TestMeshesWithWideFlits(NetworkKit):
     def make_network(self):
         inner = inside(MESH, 2, 2, flit_bytes=128)
         return LevelNetwork(inner, shaped(CROSSBAR, 2, flit_bytes=32), periods=(2, 1), core_period=3)
 
 
+@pytest.mark.slow
 class TestToriOfOnePlaceEach(NetworkKit):
     def make_network(self):
         places = {"buffer_flits": 1, "inject_flits": 1, "eject_flits": 1}

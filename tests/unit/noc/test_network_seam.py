@@ -63,6 +63,7 @@ class TestLeastPlacesThatCopy(MulticastKit):
         return DieNetwork(shaped(0, 5), buffer_flits=1, inject_flits=1, eject_flits=2, multicast_lanes=1)
 
 
+@pytest.mark.slow
 class TestMeshThatCopies(MulticastKit):
     def make_network(self):
         return DieNetwork(
@@ -77,6 +78,7 @@ class TestMeshThatCopies(MulticastKit):
         )
 
 
+@pytest.mark.slow
 class TestTorusThatCopies(MulticastKit):
     def make_network(self):
         return DieNetwork(shaped(TORUS, 2, 3), multicast_lanes=2, period=5, core_period=4, stacks=2)
@@ -98,6 +100,7 @@ class TestLeastPlacesThatAdd(SumKit):
         return DieNetwork(shaped(0, 5), **least)
 
 
+@pytest.mark.slow
 class TestMeshThatAdds(SumKit):
     def make_network(self):
         stages = {"nROUTE": 1, "nSA": 2, "speculative": 0, "nPORT": 1, "nLINK": 2}
@@ -105,6 +108,7 @@ class TestMeshThatAdds(SumKit):
         return DieNetwork(shaped(MESH, 2, 2), vcs=3, eject_flits=9, **stages, **lanes)
 
 
+@pytest.mark.slow
 class TestTorusThatAdds(SumKit):
     def make_network(self):
         few = {"multicast_lanes": 1, "sum_lanes": 1, "nADD": 2, "eject_flits": 12}
