@@ -142,9 +142,9 @@ def test_a_value_overwritten_too_early_gives_changing_results():
         ("imm", 1, "direction 1"),
         ("bank", 0, "PU 0"),
         ("bank", 2, "PU 2"),
-        ("signal", 4, r"signal 4; allowed: 7 or a shared one, 11\.\.18"),
+        ("signal", 4, r"signal 4; allowed: 7 or a shared one, 11\.\.20"),
         ("signal", 9, "signal 9"),
-        ("signal", 19, "signal 19"),
+        ("signal", 21, "signal 21"),
     ],
 )
 def test_a_message_that_cannot_be_sent_is_refused(field, value, words):
