@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-NOTHING = [(name, "i8") for name in ("pu", "unit", "bank", "link", "reason", "start", "end", "act", "first", "pre")]
+from nmpsim.dram.native.state import BANK_BITS, REASON_BITS
+
+NOTHING = [(name, "i8") for name in ("pu", "unit", "bank", "link", "reason", "start", "end")]
 """Fields of an empty log."""
 
 
@@ -21,7 +23,7 @@ class Collected:
 
     def __init__(self, *, full: bool = True) -> None:
         self.full = full
-        self.rows: dict[str, list[np.ndarray]] = {"core": [], "bank": [], "link": [], "access": []}
+        self.rows: dict[str, list[np.ndarray]] = {"core": [], "bank": [], "link": []}
 
     def _keep(self, kind: str, pu: int, rows: Any) -> None:
         part = np.zeros(len(rows), [("pu", "i8"), *((name, "i8") for name in rows.dtype.names)])
@@ -33,14 +35,18 @@ class Collected:
     def core(self, pu: int, rows: Any) -> None:
         self._keep("core", pu, rows)
 
-    def bank(self, pu: int, rows: Any) -> None:
+    def bank(self, pu: int, words: Any) -> None:
+        rows = np.zeros(len(words), [(name, "i8") for name in ("bank", "ticks", "reason")])
+        rows["bank"] = words >> REASON_BITS & 2**BANK_BITS - 1
+        rows["ticks"] = words >> BANK_BITS + REASON_BITS
+        rows["reason"] = words & 2**REASON_BITS - 1
         self._keep("bank", pu, rows)
 
     def link(self, rows: Any) -> None:
         self._keep("link", 0, rows)
 
     def access(self, pu: int, rows: Any) -> None:
-        self._keep("access", pu, rows)
+        """Pass over them: the log of DRAM commands tells more, and a log that is full may cut a row access in two."""
 
     def _all(self, kind: str) -> np.ndarray:
         parts = self.rows[kind]
@@ -59,17 +65,11 @@ class Collected:
         return rows[np.lexsort((rows["reason"], rows["start"], rows["unit"], rows["pu"]))]
 
     def banks(self) -> np.ndarray:
-        """Intervals of the banks, sorted by PU, bank and start."""
+        """Intervals of the banks in their order, sorted by PU and bank; the first of each starts in tick 0."""
         rows = self._all("bank")
-        return rows[np.lexsort((rows["start"], rows["bank"], rows["pu"]))]
+        return rows[np.lexsort((rows["bank"], rows["pu"]))] if len(rows) else rows
 
     def links(self) -> np.ndarray:
         """Intervals of the links, sorted by link and start."""
         rows = self._all("link")
         return rows[np.lexsort((rows["start"], rows["link"]))]
-
-    def accesses(self) -> np.ndarray:
-        """Row accesses, sorted by PU, bank and first tick."""
-        rows = self._all("access")
-        at = np.where(rows["act"] >= 0, rows["act"], np.where(rows["first"] >= 0, rows["first"], rows["pre"]))
-        return rows[np.lexsort((at, rows["bank"], rows["pu"]))]
