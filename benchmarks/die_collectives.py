@@ -145,7 +145,7 @@ def scatter(flits: int, settings: dict[str, object]) -> tuple[int, int]:
         came = [out.last(pu, VECTOR) for pu in range(pus)]
     target = params.core.buffer_bytes - params.noc.flit_bytes
     for pu in range(pus):
-        out.vector(pu, V_COPY, 1, 1, [came[pu]], out=target, flags=F_A_FP32 | F_OUT_FP32)
+        out.vector(pu, V_COPY, 1, 1, [came[pu]], out=target, modifiers=F_A_FP32 | F_OUT_FP32)
     return _cycles(out), (pus - 1) * flits
 
 

@@ -233,7 +233,7 @@ def _work(program: Program, params: MachineParams) -> tuple[list[_Work], dict[st
 
 def _links(params: MachineParams, pu: int, ins: np.void) -> int:
     """Return the links between routers that a flit of a SEND takes; those of a sum are its owner's."""
-    if ins["flags"] & F_SUM:
+    if ins["modifiers"] & F_SUM:
         return tree_links(params.noc) if ins["bank"] == pu else 0
     return tree_links(params.noc) if ins["n"] else network_hops(params.noc, pu, int(ins["bank"]))
 

@@ -102,8 +102,8 @@ def attention_cost(params: MachineParams, graph: OperatorGraph, plan: AttentionP
         return None
     planes = value.planes
     softmax = vector_cycles(core, loops(V_SOFTMAX, rows, tokens, 0, 0, 0))
-    flags = F_OUT_FP32 if parts > 1 else 0
-    finish = vector_cycles(core, loops(V_ATTENTION_OUT, rows, model.value_dim, planes, flags, 0))
+    modifiers = F_OUT_FP32 if parts > 1 else 0
+    finish = vector_cycles(core, loops(V_ATTENTION_OUT, rows, model.value_dim, planes, modifiers, 0))
     copies = 0.0
     if core.separate:
         copies = max(rows * tokens * 4, planes * rows * model.value_dim * 4) / core.copy_bytes + core.copy_latency

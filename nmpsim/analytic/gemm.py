@@ -31,7 +31,6 @@ from nmpsim.analytic.passes import Taken, taken
 from nmpsim.program.isa import (
     F_OUT_FP32,
     F_RESIDUAL,
-    SPLIT_K,
     V_ADD,
     V_ARGMAX,
     V_REDUCE,
@@ -112,8 +111,8 @@ def _taken(core: CoreParams, shape: PassPlan, m: int, n: int, k: int) -> Taken |
 
 
 @lru_cache(maxsize=65536)
-def _loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[Loop, ...]:
-    return loops(op, m, n, planes, flags, imm)
+def _loops(op: int, m: int, n: int, planes: int, modifiers: int, imm: int) -> tuple[Loop, ...]:
+    return loops(op, m, n, planes, modifiers, imm)
 
 
 def gather_cost(params: MachineParams, m: int, columns: int, regions: int = 1) -> float:
@@ -149,8 +148,7 @@ def gemm_cost(params: MachineParams, operator: Operator, plan: GemmPlan, shares:
     """
     paired = operator.kind is OperatorKind.GATE_UP
     core, shape = params.core, plan.shape
-    groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
-    width = core.columns * max(groups, 2 if paired else 1)
+    width = shape.pass_columns(core, paired=paired)
     if operator.kind in HEAD_KINDS:
         tiles = _cut(operator.n, width) * -(-operator.heads // params.cores)
         return _Passes(params, operator, plan, tier).over_n(tiles, operator.k)
@@ -195,8 +193,7 @@ def least_cycles(
     streamed = beats * beat_cycles(params, tier)
     if streamed > enough:
         return streamed
-    groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
-    width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
+    width = plan.shape.pass_columns(core, paired=operator.kind is OperatorKind.GATE_UP)
     return _Passes(params, operator, plan, tier).least_in_teams(shares, width, depth)
 
 
@@ -242,8 +239,8 @@ class _Passes:
             return [_loops(V_RELU, m, columns, planes, 0, 0)]
         if self.kind is OperatorKind.LM_HEAD:
             return [_loops(V_ARGMAX, m, columns, planes, 0, 0)]
-        flags = F_RESIDUAL if self.kind in {OperatorKind.ATTN_OUT, OperatorKind.DOWN} else 0
-        return [_loops(V_REDUCE, m, columns, planes, flags, 0)]
+        modifiers = F_RESIDUAL if self.kind in {OperatorKind.ATTN_OUT, OperatorKind.DOWN} else 0
+        return [_loops(V_REDUCE, m, columns, planes, modifiers, 0)]
 
     def _vector(self, operations: list[tuple[Loop, ...]], beside: Taken | None) -> float:
         """Cycles of operations one after the other, behind the pipeline of the first."""

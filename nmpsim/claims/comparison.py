@@ -48,7 +48,7 @@ def variant(name: str, policy: str = "") -> Variant:
 
 def _chips(claim: Claim) -> tuple[Variant, list[Variant], list[Workload]]:
     told = claim.settings
-    base, *arrays = (variant(name, told.get("policy", "")) for name in (told["base"], *told["arrays"]))
+    base, *arrays = (variant(name) for name in (told["base"], *told["arrays"]))
     return base, arrays, listed(told["workload"], base.chip)
 
 

@@ -51,8 +51,8 @@ def step_sender(
     flit = blank_flit(queue, flits)
     flit.source = c
     flit.destination = ins.bank
-    # not `ins.flags`: interpreted, a record of NumPy has an attribute of that name
-    flit.kind = TO_ALL if ins.n > 0 else (TO_SUM if ins["flags"] & F_SUM else TO_ONE)
+    # not `ins.modifiers`: interpreted, a record of NumPy has an attribute of that name
+    flit.kind = TO_ALL if ins.n > 0 else (TO_SUM if ins.modifiers & F_SUM else TO_ONE)
     flit.stack = ins.stack
     flit.port = d
     flit.message = sender.messages

@@ -45,14 +45,14 @@ Work = Mapping[str, int]
 """Lane operations per element, by name."""
 
 
-def lane_work(op: int, planes: int, flags: int) -> tuple[Work, ...]:
+def lane_work(op: int, planes: int, modifiers: int) -> tuple[Work, ...]:
     """Return the lane operations per element of each loop of a vector operation.
 
     Parameters
     ----------
     op : int
         A vector operation of `nmpsim.program.isa`.
-    planes, flags : int
+    planes, modifiers : int
         As in the instruction.
 
     Raises
@@ -61,9 +61,9 @@ def lane_work(op: int, planes: int, flags: int) -> tuple[Work, ...]:
         If `op` is no vector operation.
     """
     more = max(planes - 1, 0)  # additions of planes
-    residual = int(bool(flags & F_RESIDUAL))
-    rounds = int(not flags & F_OUT_FP32)
-    bias, shares = int(bool(flags & F_BIAS)), int(bool(flags & F_NORMALISE))
+    residual = int(bool(modifiers & F_RESIDUAL))
+    rounds = int(not modifiers & F_OUT_FP32)
+    bias, shares = int(bool(modifiers & F_BIAS)), int(bool(modifiers & F_NORMALISE))
     best: Work = {"add": more, "max": 1}
     table: dict[int, tuple[Work, ...]] = {
         V_SUM_SQUARES: ({"multiply": 1, "add": 1},),
@@ -79,7 +79,7 @@ def lane_work(op: int, planes: int, flags: int) -> tuple[Work, ...]:
         ),
         V_SWIGLU: ({"add": more, "exp": 1}, {"add": more + 1, "reciprocal": 1, "multiply": 2, "convert": 1}),
         V_COPY: ({},),
-        V_AXPY: ({"multiply": 1, "add": int(bool(flags & F_ACCUMULATE))},),
+        V_AXPY: ({"multiply": 1, "add": int(bool(modifiers & F_ACCUMULATE))},),
         V_ROUTE: (best, {"add": 2, "exp": 1, "multiply": 1}),
         V_ARGMAX: ({"add": more, "max": 1}, {"max": 1}),
         V_ARGMAX_MERGE: ({"max": 1}, {}),
@@ -101,6 +101,6 @@ def lane_work(op: int, planes: int, flags: int) -> tuple[Work, ...]:
         V_QUANTISE: ({"multiply": 1, "max": 1, "convert": 1},),
         V_PICK: ({"max": 1}, {"add": shares, "reciprocal": shares, "multiply": 1 + shares}),
     }
-    if op == V_ROUTE and flags & F_ALL:
+    if op == V_ROUTE and modifiers & F_ALL:
         return best, {"add": more + 2, "exp": 1}, {"reciprocal": 1, "multiply": 1}
     return table[op]

@@ -88,7 +88,7 @@ def count_work(program: Program, params: MachineParams) -> Work:
         sent = sends["m"] * sends["bytes"]
         work.read["buffer"] += int(sent.sum())
         # a multicast in every other PU, a sum in the owner's
-        lands = np.where((sends["flags"] & F_SUM != 0) & (sends["bank"] != pu), 0, np.maximum(sends["n"] - 1, 1))
+        lands = np.where((sends["modifiers"] & F_SUM != 0) & (sends["bank"] != pu), 0, np.maximum(sends["n"] - 1, 1))
         work.written["buffer"] += int((sent * lands).sum())
         for ins, times in _alike(stream[stream["op"] == CROSS], _CROSS_FIELDS):
             _cross(work, ins, times)
@@ -100,7 +100,7 @@ _CROSS_FIELDS = ("unit", "planes", "m", "bytes")
 _VECTOR_FIELDS = (
     "op",
     "planes",
-    "flags",
+    "modifiers",
     *(f"{name}{i}" for i in range(PHASES) for name in ("elements", "read", "write")),
 )
 
@@ -126,7 +126,7 @@ def _vector(work: Work, ins: Fields, times: int) -> None:
     """Count a vector operation."""
     op = int(ins["op"])
     counts = work.lane.setdefault(op_name(op), Counter())
-    per_element = lane_work(op, int(ins["planes"]), int(ins["flags"]))
+    per_element = lane_work(op, int(ins["planes"]), int(ins["modifiers"]))
     for phase in range(PHASES):
         elements = times * int(ins[f"elements{phase}"])
         work.read["buffer"] += elements * int(ins[f"read{phase}"])

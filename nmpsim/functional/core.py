@@ -322,7 +322,7 @@ class Core:
             got = f"direction {ins.imm} in the queue of {UNIT_NAMES[unit]}"
             raise illegal(where, got, f"direction {unit - SEND_0}", "correct unit or imm")
         own, last = arrival(self.pu, ins.imm), semaphores(self.params.cores) - 1
-        summed = bool(ins.flags & F_SUM)
+        summed = bool(ins.modifiers & F_SUM)
         if (ins.signal != own or ins.n or summed) and not shared(self.params.cores, 0) <= ins.signal <= last:
             allowed = f"{own} or a shared one, {shared(self.params.cores, 0)}..{last}"
             raise illegal(where, f"signal {ins.signal}", allowed, "correct the signal")

@@ -105,9 +105,9 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
         return integers(place + 1)[place:].astype(np.uint32).view(FP32)
 
     def bias() -> Arrays:
-        return {"bias": vector(ins.b, n, half)} if ins.flags & F_BIAS else {}
+        return {"bias": vector(ins.b, n, half)} if ins.modifiers & F_BIAS else {}
 
-    element = FP32 if ins.flags & F_A_FP32 else half
+    element = FP32 if ins.modifiers & F_A_FP32 else half
     if op == V_SUM_SQUARES:
         return {"x": matrix(ins.a, ins.a_ld, half)}
     if op == V_NORM:
@@ -115,10 +115,10 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
         gain, eps = vector(ins.b, n, half), integers(1).astype(np.uint32).view(FP32)
         return {"x": matrix(ins.a, ins.a_ld, half), "gain": gain, "squares": squares, "eps": eps}
     if op == V_REDUCE:
-        residual = {"residual": matrix(ins.c, ins.c_ld, half)} if ins.flags & F_RESIDUAL else {}
+        residual = {"residual": matrix(ins.c, ins.c_ld, half)} if ins.modifiers & F_RESIDUAL else {}
         return {"planes": planes(ins.a, ins.a_ld), **residual, **bias()}
     if op == V_ADD:
-        residual = {"residual": matrix(ins.c, ins.c_ld, half)} if ins.flags & F_RESIDUAL else {}
+        residual = {"residual": matrix(ins.c, ins.c_ld, half)} if ins.modifiers & F_RESIDUAL else {}
         return {"x": matrix(ins.a, ins.a_ld, FP32), "y": matrix(ins.b, ins.b_ld, FP32), **residual}
     if op == V_ROPE:
         turned = ins.imm // 2
@@ -133,7 +133,7 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
     if op == V_SOFTMAX:
         return {"x": matrix(ins.a, ins.a_ld, FP32), "scale": integers(1).astype(np.uint32).view(FP32)}
     if op == V_ATTENTION_OUT:
-        sums = {} if ins.flags & F_OUT_FP32 else {"sums": vector(ins.c + 4 * m, m)}
+        sums = {} if ins.modifiers & F_OUT_FP32 else {"sums": vector(ins.c + 4 * m, m)}
         return {"planes": planes(ins.a, ins.a_ld), **sums}
     if op == V_COMBINE_PARTS:
         statistics = [ins.c + p * ins.imm for p in range(count)]
@@ -145,7 +145,7 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
     if op == V_COPY:
         return {"x": matrix(ins.a, ins.a_ld, element)}
     if op == V_AXPY:
-        before = {"before": matrix(ins.out, ins.out_ld, FP32)} if ins.flags & F_ACCUMULATE else {}
+        before = {"before": matrix(ins.out, ins.out_ld, FP32)} if ins.modifiers & F_ACCUMULATE else {}
         weight = buffer.read(ins.b, m, 1, ins.b_ld, FP32)[:, 0]
         return {"x": matrix(ins.a, ins.a_ld, element), "weight": weight, **before}
     if op == V_ROUTE:
@@ -153,7 +153,7 @@ def operands(ins: SimpleNamespace, buffer: Buffer, tables: NDArray[np.int64]) ->
         return {"planes": planes(ins.a, ins.a_ld), "chosen": chosen}
     if op == V_ARGMAX:
         found: Arrays = {"planes": planes(ins.a, ins.a_ld), "first": np.array([ins.imm])}
-        if not ins.flags & F_FIRST:
+        if not ins.modifiers & F_FIRST:
             found["values"], found["indices"] = pairs(ins.out)
         return found
     if op == V_ARGMAX_MERGE:
@@ -225,7 +225,7 @@ def evaluate(ins: SimpleNamespace, inputs: Arrays, half: Half = FP16) -> Arrays:
     Parameters
     ----------
     ins : SimpleNamespace
-        Fields of the instruction; only the operation, its flags and `imm` matter.
+        Fields of the instruction; only the operation, its modifiers and `imm` matter.
     inputs : dict of ndarray
         From `operands`.
     half : dtype
@@ -283,7 +283,7 @@ def _add(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
 def _with_residual(ins: SimpleNamespace, inputs: Arrays, half: Half, total: Floats) -> Arrays:
     if "residual" in inputs:
         total = total + real(inputs["residual"])
-    return {"out": total if ins.flags & F_OUT_FP32 else halved(total, half)}
+    return {"out": total if ins.modifiers & F_OUT_FP32 else halved(total, half)}
 
 
 def _rope(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
@@ -303,7 +303,7 @@ def _softmax(_: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
 
 def _attention_out(ins: SimpleNamespace, inputs: Arrays, half: Half) -> Arrays:
     total = add_planes(inputs["planes"])
-    if ins.flags & F_OUT_FP32:
+    if ins.modifiers & F_OUT_FP32:
         return {"out": total}
     return {"out": halved(total / real(inputs["sums"])[:, None], half)}
 
@@ -333,11 +333,11 @@ def _axpy(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
 def _route(ins: SimpleNamespace, inputs: Arrays, _: Half) -> Arrays:
     chosen = inputs["chosen"].astype(np.int64)
     logits = add_planes(inputs["planes"])
-    if not ins.flags & F_ALL:
+    if not ins.modifiers & F_ALL:
         logits = np.take_along_axis(logits, chosen, axis=1)
     weights = exponential(logits - logits.max(axis=1)[:, None])
     weights = weights / tree_sum(weights, 1)[:, None]
-    return {"out": np.take_along_axis(weights, chosen, axis=1) if ins.flags & F_ALL else weights}
+    return {"out": np.take_along_axis(weights, chosen, axis=1) if ins.modifiers & F_ALL else weights}
 
 
 def _moments(_: SimpleNamespace, inputs: Arrays, __: Half) -> Arrays:
@@ -384,7 +384,7 @@ def _group_limit(ins: SimpleNamespace, inputs: Arrays, _: Half) -> Arrays:
 
 def _pick(ins: SimpleNamespace, inputs: Arrays, _: Half) -> Arrays:
     weights = np.take_along_axis(real(inputs["x"]), inputs["chosen"].astype(np.int64), axis=1)
-    if ins.flags & F_NORMALISE:
+    if ins.modifiers & F_NORMALISE:
         weights = weights / tree_sum(weights, 1)[:, None]
     return {"out": weights * real(inputs["scale"])}
 

@@ -209,7 +209,7 @@ def _reduce(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | S
     for more in ("residual", "bias"):
         terms = np.concatenate([terms, np.broadcast_to(i[more], terms[:1].shape)]) if more in i else terms
     bounded = summed(terms)
-    return {"out": bounded if ins.flags & F_OUT_FP32 else Stored(*bounded)}
+    return {"out": bounded if ins.modifiers & F_OUT_FP32 else Stored(*bounded)}
 
 
 def _rope(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
@@ -237,7 +237,7 @@ def _softmax(_: SimpleNamespace, i: Arrays, outputs: Arrays) -> dict[str, Bounde
 
 def _attention_out(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     value, error = summed(i["planes"])
-    if ins.flags & F_OUT_FP32:
+    if ins.modifiers & F_OUT_FP32:
         return {"out": (value, error)}
     divisor = i["sums"][:, None]  # a division, or a reciprocal and a product
     return {"out": Stored(value / divisor, (error + gamma(2) * (abs(value) + error)) / divisor)}
@@ -281,7 +281,7 @@ def _axpy(_: SimpleNamespace, i: Arrays, __: Arrays) -> dict[str, Bounded | Stor
 def _route(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Stored]:
     value, error = summed(i["planes"])
     chosen = i["chosen"].astype(np.int64)
-    if ins.flags & F_ALL:
+    if ins.modifiers & F_ALL:
         gates, bound = _softmax_of(value, error)
         return {"out": (np.take_along_axis(gates, chosen, 1), np.take_along_axis(bound, chosen, 1))}
     return {"out": _softmax_of(np.take_along_axis(value, chosen, 1), np.take_along_axis(error, chosen, 1))}
@@ -370,7 +370,7 @@ def _pick(ins: SimpleNamespace, i: Arrays, _: Arrays) -> dict[str, Bounded | Sto
     chosen = i["chosen"].astype(np.int64)
     weights = np.take_along_axis(i["x"], chosen, 1)
     roundings = 1
-    if ins.flags & F_NORMALISE:
+    if ins.modifiers & F_NORMALISE:
         weights, roundings = weights / weights.sum(axis=1, keepdims=True), chosen.shape[1] + 1
     value: Reals = weights * i["scale"]
     return {"out": (value, gamma(roundings + 1) * abs(value))}

@@ -192,7 +192,7 @@ FIELDS = (
     ("out_ld", "bytes from one row of the result to the next"),
     ("planes", "partial-sum planes (PASS writes, vector operations read, CROSS copies)"),
     ("plane_ld", "bytes from one plane to the next"),
-    ("flags", "operation-specific bits, see docs/program.md"),
+    ("modifiers", "operation-specific bits, see docs/program.md"),
     ("imm", "PASS: format of B; STREAM: bytes of scales; STORE: first byte under the mask; vector: operation-specific"),
     ("signal", "SEND: semaphore of the destination that counts the message"),
     ("table", "offset into the program's table of integers, -1 = none"),

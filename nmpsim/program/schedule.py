@@ -57,6 +57,15 @@ class PassPlan:
         """Return the planes of partial sums that a pass writes; the reducer of a MAC tree adds its own."""
         return core.strips // self.group if self.split == SPLIT_K and self.flow != TREE else 1
 
+    def pass_columns(self, core: CoreParams, *, paired: bool = False) -> int:
+        """Return the columns of N that one pass computes: a block per group, at least two blocks when `paired`."""
+        groups = 1 if self.split == SPLIT_K else core.strips // self.group
+        return core.columns * max(groups, 2 if paired else 1)
+
+    def partial_bytes(self, core: CoreParams, m: int, *, paired: bool = False) -> int:
+        """Return the bytes of the partial sums of one pass over `m` rows."""
+        return self.planes(core) * m * self.pass_columns(core, paired=paired) * 4
+
     def text(self, core: CoreParams) -> str:
         """Return the mapping in a few words."""
         if self.flow == TREE:

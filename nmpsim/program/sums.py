@@ -25,7 +25,7 @@ def contributions(stream: NDArray[np.void], port: int) -> NDArray[np.int64]:
     port : int
     """
     unit = SEND_1 if port else SEND_0
-    return np.flatnonzero((stream["op"] == SEND) & (stream["unit"] == unit) & (stream["flags"] & F_SUM != 0))
+    return np.flatnonzero((stream["op"] == SEND) & (stream["unit"] == unit) & (stream["modifiers"] & F_SUM != 0))
 
 
 def sums_of(streams: Sequence[NDArray[np.void]], nodes: int) -> list[NDArray[np.int64]]:

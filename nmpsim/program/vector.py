@@ -47,7 +47,7 @@ Loop = tuple[int, int, int, int]
 FP8, FP16, FP32 = 1, 2, 4
 
 
-def loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[Loop, ...]:
+def loops(op: int, m: int, n: int, planes: int, modifiers: int, imm: int) -> tuple[Loop, ...]:
     """Return the element loops of a vector operation.
 
     Parameters
@@ -58,7 +58,7 @@ def loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[L
         Rows and columns; elements.
     planes : int
         Partial-sum planes, parts or statistics vectors that are read.
-    flags, imm : int
+    modifiers, imm : int
         As in the instruction.
 
     Returns
@@ -70,11 +70,11 @@ def loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[L
     KeyError
         If `op` is no vector operation.
     """
-    out = FP32 if flags & F_OUT_FP32 else FP16
-    size = FP32 if flags & F_A_FP32 else FP16
-    residual = FP16 if flags & F_RESIDUAL else 0
-    back = FP32 if flags & F_ACCUMULATE else 0
-    bias = FP16 if flags & F_BIAS else 0
+    out = FP32 if modifiers & F_OUT_FP32 else FP16
+    size = FP32 if modifiers & F_A_FP32 else FP16
+    residual = FP16 if modifiers & F_RESIDUAL else 0
+    back = FP32 if modifiers & F_ACCUMULATE else 0
+    bias = FP16 if modifiers & F_BIAS else 0
     table: dict[int, tuple[Loop, ...]] = {
         V_SUM_SQUARES: ((m * n, FP16, 0, PLAIN_RATE),),
         V_NORM: ((m * planes, FP32, 0, PLAIN_RATE), (m, 0, 0, SQRT_RATE), (m * n, 2 * FP16, FP16, PLAIN_RATE)),
@@ -87,7 +87,7 @@ def loops(op: int, m: int, n: int, planes: int, flags: int, imm: int) -> tuple[L
         V_SWIGLU: ((m * n, planes * FP32, 0, EXP_RATE), (m * n, planes * FP32, FP16, SQRT_RATE)),
         V_COPY: ((m * n, size, size, PLAIN_RATE),),
         V_AXPY: ((m * n, size + back, FP32, PLAIN_RATE),),
-        V_ROUTE: _route(m, n, planes, imm, everywhere=bool(flags & F_ALL)),
+        V_ROUTE: _route(m, n, planes, imm, everywhere=bool(modifiers & F_ALL)),
         V_ARGMAX: ((m * n, planes * FP32, 0, PLAIN_RATE), (m, 2 * FP32, 2 * FP32, PLAIN_RATE)),
         V_ARGMAX_MERGE: ((m * planes, 2 * FP32, 0, PLAIN_RATE), (m, 0, 2 * FP32, PLAIN_RATE)),
         V_MOMENTS: ((m * n, FP16, 0, PLAIN_RATE), (m * n, FP16, 0, PLAIN_RATE)),

@@ -99,15 +99,13 @@ def candidates(
             n, k = operator.n, widest(operator.k, core.columns, pus)
             network = m * operator.n * 4
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
-        groups = core.strips // shape.group
         planes = shape.planes(core)
-        width = core.columns * max(1 if shape.split == SPLIT_K else groups, 2 if paired else 1)
         reduces = spread == OVER_K and operator.kind is not OperatorKind.ROUTER
         if reduces and -(-operator.k // core.columns) < pus:
             continue  # a PU without rows would have no partial sums to give
         if reduces and _least_reduction(operator, params) > core.buffer_bytes // PARTIAL_SHARE:
             continue
-        result = planes * m * width * 4
+        result = shape.partial_bytes(core, m, paired=paired)
         if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and crosses(core, m * k * 2, result):
             copied = -(-planes * m * n * 4 // core.copy_bytes) if core.separate else 0
             found.append(Candidate(GemmPlan(spread, shape, cycles, network), planes, order, copied))
@@ -122,7 +120,7 @@ def _head_candidates(operator: Operator, params: MachineParams, every: list[Pass
     for order, shape in enumerate(every):
         cycles = pass_cycles(core, shape.flow, shape.group, shape.split, shape.contiguous, m, n, k)
         planes = shape.planes(core)
-        result = planes * m * core.columns * 4 * (1 if shape.split == SPLIT_K else core.strips // shape.group)
+        result = shape.partial_bytes(core, m)
         if cycles >= 0 and result <= core.buffer_bytes // PARTIAL_SHARE and crosses(core, m * k * 2, result):
             copied = -(-heads * planes * m * n * 4 // core.copy_bytes) if core.separate else 0
             found.append(Candidate(GemmPlan(OVER_N, shape, heads * cycles, 0), planes, order, copied))
@@ -163,9 +161,8 @@ def lasting_bytes(graph: OperatorGraph, params: MachineParams, gemm: dict[int, G
     partial = 0
     for index, plan in gemm.items():
         operator = graph.operators[index]
-        groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
-        width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
-        partial = max(partial, plan.shape.planes(core) * operator.m * width * 4)
+        paired = operator.kind is OperatorKind.GATE_UP
+        partial = max(partial, plan.shape.partial_bytes(core, operator.m, paired=paired))
     share = widest(hidden, core.columns, params.cores) * 2 * graph.model.norm_vectors
     small = 2 * params.cores * m * 4 + m * 8 * (params.cores + 1) + 4 * params.dram.column_bytes + 2 * share
     if graph.stacks > 1:  # sums of the stacks, their landing, sums of squares

@@ -79,32 +79,27 @@ def _narrow(space: Space, allows: Allows | None, attends: Attends, base: Search 
     return Search(Narrowed(**same, allows=allows, attends=attends), base)
 
 
-def plain(space: Space, seed: int) -> Schedule:
+def plain(space: Space) -> Schedule:
     """Return the plain schedule.
 
     Parameters
     ----------
     space : Space
-    seed : int
-        Not used.
     """
-    del seed
     return plain_schedule(space.graph, space.params, space.dataflows, first_row=space.first_row, modes=space.modes)
 
 
-def searched(space: Space, seed: int) -> Schedule:
+def searched(space: Space) -> Schedule:
     """Return the cheapest schedule of the whole space; the plain one if the search cannot tell that it is better.
 
     Parameters
     ----------
     space : Space
-    seed : int
-        Not used.
     """
     search = Search(space)
     found = search.best()
     try:
-        simple = plain(space, seed)
+        simple = plain(space)
     except InfeasibleError:
         return found.schedule
     cycles, least = search.predicted(simple), search.predicted(found.schedule)
@@ -113,7 +108,7 @@ def searched(space: Space, seed: int) -> Schedule:
     return simple if cycles - least <= search.doubt(simple, found.schedule) else found.schedule
 
 
-def stratum(space: Space, seed: int) -> Schedule:
+def stratum(space: Space) -> Schedule:
     """Return Stratum's mapping; projections of attention, which the paper leaves to the GPU, as its up projections.
 
     Source: Stratum, arXiv 2510.05245, "operator mapping": W1 and W2 by columns, W3 by rows over the PUs; in a PU the
@@ -123,10 +118,7 @@ def stratum(space: Space, seed: int) -> Schedule:
     Parameters
     ----------
     space : Space
-    seed : int
-        Not used.
     """
-    del seed
     model, pus = space.graph.model, space.params.cores
     groups = max(1, min(pus, model.kv_heads // 2))
     parts = min(-(-pus // groups), space.graph.most_tokens)
@@ -142,16 +134,13 @@ def stratum(space: Space, seed: int) -> Schedule:
     return _narrow(space, allows, lambda plan: plan.parts == parts).best().schedule
 
 
-def temporal_only(space: Space, seed: int) -> Schedule:
+def temporal_only(space: Space) -> Schedule:
     """Return the cheapest schedule with one fixed spread: N of GEMMs, heads and sequences of attention.
 
     Parameters
     ----------
     space : Space
-    seed : int
-        Not used.
     """
-    del seed
     return (
         _narrow(space, lambda _, plan: plan.over == OVER_N and plan.team == 1, lambda plan: plan.parts == 1)
         .best()
@@ -159,42 +148,33 @@ def temporal_only(space: Space, seed: int) -> Schedule:
     )
 
 
-def spatial_only(space: Space, seed: int) -> Schedule:
+def spatial_only(space: Space) -> Schedule:
     """Return the cheapest schedule in which all GEMMs have one shape and every reduction comes after its GEMM.
 
     Parameters
     ----------
     space : Space
-    seed : int
-        Not used.
     """
-    del seed
     return _one_shape(space, None)
 
 
-def array_only(space: Space, seed: int) -> Schedule:
+def array_only(space: Space) -> Schedule:
     """Return the cheapest schedule of one spread, by columns and whole sequences, in few pieces: its shapes are chosen.
 
     Parameters
     ----------
     space : Space
-    seed : int
-        Not used.
     """
-    del seed
     return _few_pieces(space, lambda plan: plan.over == OVER_N and plan.team == 1, lambda plan: plan.parts == 1)
 
 
-def spatial(space: Space, seed: int) -> Schedule:
+def spatial(space: Space) -> Schedule:
     """Return the cheapest schedule over every spread and shape, in few pieces: nothing overlaps that need not.
 
     Parameters
     ----------
     space : Space
-    seed : int
-        Not used.
     """
-    del seed
     return _few_pieces(space, lambda _: True, lambda _: True)
 
 
@@ -213,16 +193,13 @@ def _few_pieces(
     )
 
 
-def operator_agnostic(space: Space, seed: int) -> Schedule:
+def operator_agnostic(space: Space) -> Schedule:
     """Return the cheapest schedule in which all GEMMs have one spread, shape and dataflow.
 
     Parameters
     ----------
     space : Space
-    seed : int
-        Not used.
     """
-    del seed
     return _one_shape(space, OVER_N)
 
 
@@ -318,15 +295,20 @@ def _small(space: Space, operator: Operator, plans: Iterable[GemmPlan]) -> list[
 
 Policy = Callable[[Space, int], Schedule]
 
+
+def _unseeded(choose: Callable[[Space], Schedule]) -> Policy:
+    return lambda space, _seed: choose(space)
+
+
 POLICIES: dict[str, Policy] = {
-    PLAIN: plain,
-    "searched": searched,
-    "stratum": stratum,
-    "temporal-only": temporal_only,
-    "array-only": array_only,
-    "spatial": spatial,
-    "spatial-only": spatial_only,
-    "operator-agnostic": operator_agnostic,
+    PLAIN: _unseeded(plain),
+    "searched": _unseeded(searched),
+    "stratum": _unseeded(stratum),
+    "temporal-only": _unseeded(temporal_only),
+    "array-only": _unseeded(array_only),
+    "spatial": _unseeded(spatial),
+    "spatial-only": _unseeded(spatial_only),
+    "operator-agnostic": _unseeded(operator_agnostic),
     "random-legal": random_legal,
 }
 """By name; what a new one must be: a function of space and seed to a schedule that fits."""

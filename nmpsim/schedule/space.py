@@ -159,10 +159,8 @@ class Space:
         operator : Operator
         plan : GemmPlan
         """
-        core = self.params.core
-        groups = 1 if plan.shape.split == SPLIT_K else core.strips // plan.shape.group
-        width = core.columns * max(groups, 2 if operator.kind is OperatorKind.GATE_UP else 1)
-        return plan.shape.planes(core) * operator.m * width * 4
+        paired = operator.kind is OperatorKind.GATE_UP
+        return plan.shape.partial_bytes(self.params.core, operator.m, paired=paired)
 
     @cached_property
     def attention_shapes(self) -> tuple[tuple[PassPlan, ...], tuple[PassPlan, ...]]:

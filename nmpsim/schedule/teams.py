@@ -15,7 +15,6 @@ from functools import lru_cache
 
 from nmpsim.analytic.array import pass_cycles
 from nmpsim.analytic.gemm import Shares
-from nmpsim.program.isa import SPLIT_K
 from nmpsim.program.schedule import OVER_K, OVER_N, GemmPlan, PassPlan
 from nmpsim.schedule.plain import LATENT_KINDS, PARTIAL_SHARE, crosses, widest
 from nmpsim.spec.params import CoreParams, MachineParams
@@ -104,9 +103,7 @@ def _plans(
 
 def _holds(core: CoreParams, shape: PassPlan, m: int, depth: int, *, paired: bool) -> bool:
     """Whether results of a pass, and its operand, find room."""
-    groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
-    width = core.columns * max(groups, 2 if paired else 1)
-    result = shape.planes(core) * m * width * 4
+    result = shape.partial_bytes(core, m, paired=paired)
     return result <= core.buffer_bytes // PARTIAL_SHARE and crosses(core, m * depth * 2, result)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nmpsim.errors import Fault
-from nmpsim.spec.network import PORTS_MOST, TERMINALS, network_shape
-from nmpsim.spec.params import ALLOCATORS, CROSSBAR, MESH, NO_GATE, RING, TORUS, GateParams, LinkParams, NocParams
+from nmpsim.spec.network import PORTS_MOST, TERMINALS, network_shape, router_params
+from nmpsim.spec.params import CROSSBAR, MESH, NO_GATE, RING, TORUS, GateParams, LinkParams, NocParams
 from nmpsim.spec.schema import ChipSpec
 
 OWN_CHANNELS = {CROSSBAR: 1, MESH: 2, RING: 4, TORUS: 4}
@@ -90,32 +90,7 @@ def inner_network(spec: ChipSpec) -> NocParams:
     """
     noc, cores, pus = spec.noc.pu, spec.chip.cores_per_pu.value, spec.chip.pus.value
     assert noc is not None  # the rule of noc.pu
-    shape = network_shape(noc.topology, cores)
-    assert shape is not None  # the rule of noc.pu.topology
-    kind, radix, dims = shape
-    return NocParams(
-        nodes=cores * pus,
-        kind=kind,
-        radix=radix,
-        dims=dims,
-        flit_bytes=noc.flit_bytes.value,
-        vcs=noc.vcs.value,
-        buffer_flits=noc.buffer_flits.value,
-        nROUTE=noc.routing_cycles.value,
-        nVA=noc.vc_alloc_cycles.value,
-        nSA=noc.switch_alloc_cycles.value,
-        nST=noc.switch_cycles.value,
-        speculative=int(noc.speculation == "on"),
-        vc_allocator=ALLOCATORS.index(noc.vc_allocator),
-        switch_allocator=ALLOCATORS.index(noc.switch_allocator),
-        nLINK=noc.link_cycles.value,
-        nPORT=noc.port_cycles.value,
-        nCREDIT=noc.credit_cycles.value,
-        nSYNC=noc.sync_cycles.value,
-        inject_flits=noc.inject_flits.value,
-        eject_flits=noc.eject_flits.value,
-        groups=pus,
-    )
+    return router_params(noc, cores)._replace(nodes=cores * pus, groups=pus)
 
 
 def joined_levels(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nmpsim.errors import Fault
-from nmpsim.spec.params import CROSSBAR, MESH, RING, TORUS
+from nmpsim.spec.params import ALLOCATORS, CROSSBAR, MESH, RING, TORUS, NocParams
+from nmpsim.spec.routers import Routers
 
 PORTS_MOST = 62
 """Ports of a router: one machine word holds a bit for each."""
@@ -44,6 +45,42 @@ def network_shape(topology: str, nodes: int) -> tuple[int, int, int] | None:
     if not flat and match.group(2) is None:
         return None
     return {"ring": RING, "crossbar": CROSSBAR, "mesh": MESH, "torus": TORUS}[kind], sizes[0], len(sizes)
+
+
+def router_params(noc: Routers, nodes: int) -> NocParams:
+    """Return a network in integers, without what its routers may do for collectives.
+
+    Parameters
+    ----------
+    noc : Routers
+        A section whose topology has passed its rules.
+    nodes : int
+    """
+    shape = network_shape(noc.topology, nodes)
+    assert shape is not None  # the rule of noc.topology and noc.pu.topology
+    kind, radix, dims = shape
+    return NocParams(
+        nodes=nodes,
+        kind=kind,
+        radix=radix,
+        dims=dims,
+        flit_bytes=noc.flit_bytes.value,
+        vcs=noc.vcs.value,
+        buffer_flits=noc.buffer_flits.value,
+        nROUTE=noc.routing_cycles.value,
+        nVA=noc.vc_alloc_cycles.value,
+        nSA=noc.switch_alloc_cycles.value,
+        nST=noc.switch_cycles.value,
+        speculative=int(noc.speculation == "on"),
+        vc_allocator=ALLOCATORS.index(noc.vc_allocator),
+        switch_allocator=ALLOCATORS.index(noc.switch_allocator),
+        nLINK=noc.link_cycles.value,
+        nPORT=noc.port_cycles.value,
+        nCREDIT=noc.credit_cycles.value,
+        nSYNC=noc.sync_cycles.value,
+        inject_flits=noc.inject_flits.value,
+        eject_flits=noc.eject_flits.value,
+    )
 
 
 def network_faults(read: Callable[..., Any]) -> Iterator[Fault]:

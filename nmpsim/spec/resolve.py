@@ -25,10 +25,9 @@ import numpy as np
 from nmpsim.spec.clock import DOMAINS, clock_domains
 from nmpsim.spec.geometry import ELEMENT_BYTES, hot_interval
 from nmpsim.spec.levels import inner_network, joined_levels
-from nmpsim.spec.network import network_shape
+from nmpsim.spec.network import router_params
 from nmpsim.spec.params import (
     ACT,
-    ALLOCATORS,
     COMMANDS,
     HOLD_COLUMN,
     HOLD_ROW,
@@ -216,31 +215,8 @@ def _dram(spec: ChipSpec, n: dict[str, int]) -> DramParams:
 
 
 def _noc(spec: ChipSpec) -> NocParams:
-    noc, pus = spec.noc, spec.chip.pus.value
-    shape = network_shape(noc.topology, pus)
-    assert shape is not None  # the rule of noc.topology
-    kind, radix, dims = shape
-    return NocParams(
-        nodes=pus,
-        kind=kind,
-        radix=radix,
-        dims=dims,
-        flit_bytes=noc.flit_bytes.value,
-        vcs=noc.vcs.value,
-        buffer_flits=noc.buffer_flits.value,
-        nROUTE=noc.routing_cycles.value,
-        nVA=noc.vc_alloc_cycles.value,
-        nSA=noc.switch_alloc_cycles.value,
-        nST=noc.switch_cycles.value,
-        speculative=int(noc.speculation == "on"),
-        vc_allocator=ALLOCATORS.index(noc.vc_allocator),
-        switch_allocator=ALLOCATORS.index(noc.switch_allocator),
-        nLINK=noc.link_cycles.value,
-        nPORT=noc.port_cycles.value,
-        nCREDIT=noc.credit_cycles.value,
-        nSYNC=noc.sync_cycles.value,
-        inject_flits=noc.inject_flits.value,
-        eject_flits=noc.eject_flits.value,
+    noc = spec.noc
+    return router_params(noc, spec.chip.pus.value)._replace(
         multicast_lanes=noc.multicast_vcs.value if noc.collectives != "messages" else 0,
         multicast_flits=noc.multicast_flits.value,
         sum_lanes=noc.sum_vcs.value if noc.collectives == "network" else 0,

@@ -24,7 +24,6 @@ from nmpsim.spec.fields import (
     CelsiusStep,
     Count,
     CountOrNone,
-    Delay,
     Ghz,
     Millimetres,
     Ns,
@@ -35,9 +34,8 @@ from nmpsim.spec.fields import (
     Section,
     Sets,
     Sourced,
-    Stage,
 )
-from nmpsim.spec.pu_network import Allocator, PuNoc
+from nmpsim.spec.routers import PuNoc, Routers
 
 BUFFER_BANKS_MOST = 62
 """Most banks of a buffer: the mask of its ports is one signed machine word."""
@@ -252,34 +250,9 @@ class DieToDie(Section):
     pJ_per_bit: Sourced[Picojoules] = Field(description="pJ; a bit of the width used")
 
 
-class Noc(Section):
-    """Section [noc] of a chip file."""
+class Noc(Routers):
+    """Section [noc] of a chip file: the network between PUs."""
 
-    topology: str = Field(
-        description="word; ring, crossbar, mesh:KxK or torus:KxK, as `nmpsim noc run`; with as many nodes as PUs"
-    )
-    flit_bytes: Sourced[Bytes] = Field(description="bytes; one flit, one cycle of a link")
-    vcs: Sourced[Annotated[int, Field(ge=1, le=62)]] = Field(
-        description="virtual channels; per link, the dateline of a ring needs two"
-    )
-    buffer_flits: Sourced[Annotated[int, Field(ge=1, le=4096)]] = Field(
-        description="flits; input buffer of a virtual channel"
-    )
-    routing_cycles: Sourced[Delay] = Field(description="network cycles; 0 = the route was found one hop before")
-    vc_alloc_cycles: Sourced[Stage] = Field(description="network cycles; allocation of a virtual channel")
-    switch_alloc_cycles: Sourced[Stage] = Field(description="network cycles; allocation of the switch")
-    switch_cycles: Sourced[Stage] = Field(description="network cycles; through the switch")
-    speculation: Literal["on", "off"] = Field(description="word; a head asks for channel and switch at once")
-    vc_allocator: Allocator = Field(description="word; how channels are matched to heads")
-    switch_allocator: Allocator = Field(description="word; how outputs are matched to inputs")
-    link_cycles: Sourced[Stage] = Field(description="network cycles; wire between two routers")
-    port_cycles: Sourced[Delay] = Field(description="network cycles; wire between a router and its core or gateway")
-    credit_cycles: Sourced[Stage] = Field(
-        description="network cycles; arrival of a credit to its use, place of a port's queue freed to seen"
-    )
-    sync_cycles: Sourced[Count] = Field(description="cycles of the receiving clock; clock crossing")
-    inject_flits: Sourced[Count] = Field(description="flits; injection queue of a port")
-    eject_flits: Sourced[Count] = Field(description="flits; ejection queue of a port")
     collectives: Literal["messages", "multicast", "network"] = Field(
         description="word; collectives by messages, with copies made by the routers, or with copies and sums made there"
     )

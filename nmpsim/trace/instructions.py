@@ -125,7 +125,7 @@ def _received(
     sent: list[NDArray[np.int64]] = []
     waits: list[NDArray[np.int64]] = []
     for pu, (row, stream) in enumerate(zip(rows, program.streams, strict=True)):
-        summed = stream["flags"] & F_SUM != 0
+        summed = stream["modifiers"] & F_SUM != 0
         elsewhere = summed & (stream["bank"] != pu)
         own = np.flatnonzero((stream["op"] == SEND) & (stream["stack"] == 0) & (row >= 0) & ~elsewhere)
         places = np.maximum(stream["n"][own].astype(np.int64), 1)  # a multicast is for several, the sender among them

@@ -158,7 +158,7 @@ class Work:
         found = []
         for pu, stream in enumerate(self.program.streams):
             sends = stream[stream["op"] == SEND]
-            is_sum = sends["flags"] & F_SUM != 0
+            is_sum = sends["modifiers"] & F_SUM != 0
             found.append(np.where(is_sum, sends["bank"] == pu, np.maximum(sends["n"] - 1, 1)))
         return np.concatenate(found)
 
@@ -173,9 +173,9 @@ class Work:
         for pu, stream in enumerate(self.program.streams):
             for ins in stream[stream["op"] == SEND]:
                 hops = hops_between(self.params.noc, pu, int(ins["bank"]))
-                if ins["flags"] & F_SUM and ins["bank"] != pu:  # those of a sum are counted with its owner
+                if ins["modifiers"] & F_SUM and ins["bank"] != pu:  # those of a sum are counted with its owner
                     continue
-                if ins["n"] or ins["flags"] & F_SUM:  # a tree: as many links as other nodes, and none in a crossbar
+                if ins["n"] or ins["modifiers"] & F_SUM:  # a tree: as many links as other nodes, and none in a crossbar
                     hops = 0 if self.params.noc.kind == CROSSBAR else self.params.cores - 1
                 total += hops * int(ins["m"]) * -(-int(ins["bytes"]) // self.params.noc.flit_bytes)
         return total

@@ -378,7 +378,7 @@ class ProgramWriter:
             planes=self.choose((1, 2)),
             a=self.address(),
             out=self.address(),
-            flags=self.choose((0, F_OUT_FP32)),
+            modifiers=self.choose((0, F_OUT_FP32)),
         )
         self.elements += self.elements_of(pu)
         self.events[pu].append(event)

@@ -53,20 +53,6 @@ def column_counts(columns: int, quantum: int, pus: int) -> Ints:
     return np.asarray(np.diff(ends), dtype=np.int64)
 
 
-def tile_width(core: CoreParams, shape: PassPlan, *, paired: bool) -> int:
-    """Return the columns of N that one pass computes.
-
-    Parameters
-    ----------
-    core : CoreParams
-    shape : PassPlan
-    paired : bool
-        Results are consumed in pairs of column blocks.
-    """
-    groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
-    return core.columns * max(groups, 2 if paired else 1)
-
-
 @lru_cache(maxsize=65536)
 def strip_beats(core: CoreParams, flow: int, group: int, split: int, contiguous: int, n: int, k: int) -> Ints:
     """Return the array beats of B that every strip delivers for one pass; shape (strip,).

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
-from nmpsim.analytic.model.shares import Ints, dram_beats, form, tile_width, up
+from nmpsim.analytic.model.shares import Ints, dram_beats, form, up
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import expansion
 from nmpsim.program.packing import narrow, scale_bytes
@@ -182,7 +182,7 @@ def streamed(core: CoreParams, dram: DramParams, shape: PassPlan, streams: list[
     paired : bool
         Results are consumed in pairs of column blocks.
     """
-    width = tile_width(core, shape, paired=paired)
+    width = shape.pass_columns(core, paired=paired)
     found = NOTHING
     for stream, alike in Counter(streams).items():
         for columns, number in Counter(stream.columns).items():

@@ -70,7 +70,7 @@ class AbsorbedAttention(Attention):
                 c=self.statistics[i],
                 out=source,
                 out_ld=ld,
-                flags=F_OUT_FP32,
+                modifiers=F_OUT_FP32,
             )
         own = 0 if self.shard is None else self.shard.part
         part = own * self.parts + task.part
@@ -93,7 +93,7 @@ class AbsorbedAttention(Attention):
             for m, n, a, a_ld, target, target_ld in pieces:
                 if to == pu and stack == 0:
                     ends = {"a": a, "a_ld": a_ld, "out": target, "out_ld": target_ld}
-                    event = out.vector(pu, V_COPY, m, n, [done], flags=F_A_FP32, **ends)
+                    event = out.vector(pu, V_COPY, m, n, [done], modifiers=F_A_FP32, **ends)
                 else:
                     _, event = out.send(
                         pu,

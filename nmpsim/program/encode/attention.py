@@ -392,7 +392,7 @@ class Attention(Tasks):
             [valued],
             out=self.slots[i],
             out_ld=width * 4,
-            flags=F_OUT_FP32,
+            modifiers=F_OUT_FP32,
             **common,
         )
         owner = self.owners[task.head, task.batch]
@@ -400,7 +400,9 @@ class Attention(Tasks):
             return to_members(self, pu, i, task, owner, done, arrived)
         place = self.part_place(owner, task.part, turn)
         if owner.pu == pu:
-            done = out.vector(pu, V_COPY, 1, self.part_bytes // 4, [done], a=self.slots[i], out=place, flags=F_A_FP32)
+            done = out.vector(
+                pu, V_COPY, 1, self.part_bytes // 4, [done], a=self.slots[i], out=place, modifiers=F_A_FP32
+            )
             event = done
         else:
             done, event = out.send(

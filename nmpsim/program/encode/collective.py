@@ -272,7 +272,7 @@ def reduce_scatter(
                     b_ld=partial_ld,
                     out=own,
                     out_ld=partial_ld,
-                    flags=F_OUT_FP32,
+                    modifiers=F_OUT_FP32,
                 )
                 after[to] = [added]
             before[direction] = after

@@ -111,7 +111,7 @@ class Emitter:
 
     def vector(self, pu: int, op: int, m: int, n: int, waits: Iterable[Event | None] = (), **fields: int) -> Event:
         """Append a vector operation on [m, n], with its microcode, and return its completion."""
-        parts = loops(op, m, n, fields.get("planes", 0), fields.get("flags", 0), fields.get("imm", 0))
+        parts = loops(op, m, n, fields.get("planes", 0), fields.get("modifiers", 0), fields.get("imm", 0))
         for i, (elements, read, write, rate) in enumerate(parts):
             fields |= {f"elements{i}": elements, f"read{i}": read, f"write{i}": write, f"rate{i}": rate}
         return self.emit(pu, VECTOR, op, waits, m=m, n=n, **fields)
@@ -270,7 +270,7 @@ class Emitter:
                 bank=owner,
                 imm=port,
                 signal=signal,
-                flags=F_SUM,
+                modifiers=F_SUM,
             )
         return self.arrived(owner, common)
 

@@ -110,9 +110,9 @@ class Experts:
         logits = {"a": self.logits, "a_ld": ld, "planes": planes, "plane_ld": m * ld}
         result = {"out": self.weights, "out_ld": self.choices * 4, "imm": self.choices}
         if gating.scoring != SIGMOID:
-            flags = 0 if gating.normalise else F_ALL
+            modifiers = 0 if gating.normalise else F_ALL
             table = out.table(numbers)
-            return out.vector(pu, V_ROUTE, m, experts, waits, table=table, flags=flags, **logits, **result)
+            return out.vector(pu, V_ROUTE, m, experts, waits, table=table, modifiers=modifiers, **logits, **result)
         scored = out.vector(pu, V_SIGMOID, m, experts, waits, out=self.scores, out_ld=ld, **logits)
         limited = out.vector(
             pu,
@@ -129,9 +129,9 @@ class Experts:
             out_ld=ld,
         )
         table = out.table([*numbers, fp32_bits(gating.scale)])
-        flags = F_NORMALISE if gating.normalise else 0
+        modifiers = F_NORMALISE if gating.normalise else 0
         both = {"a": self.scores, "a_ld": ld, "c": self.ranked, "c_ld": ld}
-        return out.vector(pu, V_PICK, m, experts, [limited], table=table, flags=flags, **both, **result)
+        return out.vector(pu, V_PICK, m, experts, [limited], table=table, modifiers=modifiers, **both, **result)
 
     def _shared(self, layer: int, normed: Sliced) -> tuple[Ready, Ready]:
         """Emit the expert that every token goes to; its result begins the sum.
@@ -229,7 +229,7 @@ class Experts:
                             b=self.weights + (token * self.choices + choice) * 4,
                             out=self.sum + token * self.sum_ld,
                             out_ld=self.sum_ld,
-                            flags=F_A_FP32 | (0 if first else F_ACCUMULATE),
+                            modifiers=F_A_FP32 | (0 if first else F_ACCUMULATE),
                         )
                     ]
             started.update(gather.tokens)
@@ -254,7 +254,7 @@ class Experts:
                         c_ld=step.x_ld,
                         out=step.x,
                         out_ld=step.x_ld,
-                        flags=F_RESIDUAL,
+                        modifiers=F_RESIDUAL,
                     )
                 ]
             )
@@ -271,7 +271,7 @@ class Experts:
                 target = self.sum + token * self.sum_ld
                 waits = [*came[pu], *done[pu]]
                 ends = {"a": self.zeros_at, "a_ld": self.sum_ld, "out": target, "out_ld": self.sum_ld}
-                done[pu] = [step.out.vector(pu, V_COPY, 1, columns, waits, flags=F_A_FP32, **ends)]
+                done[pu] = [step.out.vector(pu, V_COPY, 1, columns, waits, modifiers=F_A_FP32, **ends)]
 
     def _expert(self, layer: int, expert: int, m: int, rows: Ready, before: Ready) -> Ready:
         """Emit the GEMMs of one expert on its gathered rows; returns when its result stands, sliced."""

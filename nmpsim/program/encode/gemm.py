@@ -14,10 +14,9 @@ from nmpsim.program.beats import Tile, useful_bytes
 from nmpsim.program.encode.emitter import Emitter, Event
 from nmpsim.program.encode.memory import Banks, strip_counts
 from nmpsim.program.encode.passes import Operand, PassEmitter, coding
-from nmpsim.program.isa import F_BIAS, F_OUT_FP32, MOVE, SPLIT_K, STREAM, V_REDUCE, WEIGHT
+from nmpsim.program.isa import F_BIAS, F_OUT_FP32, MOVE, STREAM, V_REDUCE, WEIGHT
 from nmpsim.program.packing import narrow, scale_bytes
 from nmpsim.program.schedule import PassPlan
-from nmpsim.spec.params import CoreParams
 
 Segments = tuple[tuple[int, int], ...]
 
@@ -46,17 +45,6 @@ class Chunk:
 
 
 Consume = Callable[[int, Chunk], Event]
-
-
-def chunk_columns(core: CoreParams, shape: PassPlan, *, paired: bool = False) -> int:
-    """Columns of N that one pass computes: one block per group, at least two blocks when `paired`."""
-    groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
-    return core.columns * max(groups, 2 if paired else 1)
-
-
-def partial_bytes(core: CoreParams, shape: PassPlan, m: int, *, paired: bool = False) -> int:
-    """Bytes of the partial sums of one pass."""
-    return shape.planes(core) * m * chunk_columns(core, shape, paired=paired) * 4
 
 
 def cut(segments: Segments, start: int, length: int) -> Segments:
@@ -136,7 +124,7 @@ class Gemm:
         self.out = out
         self.core = out.params.core
         self.shape = shape
-        self.columns = chunk_columns(self.core, shape, paired=paired)
+        self.columns = shape.pass_columns(self.core, paired=paired)
         self.operator = out.operator
         self.tiles: list[tuple[Tile, ...]] = []
         for pu in range(out.pus):
@@ -287,7 +275,7 @@ def reduce_chunk(
     fp32: bool = False,
     waits: list[Event | None] | None = None,
     bias: int = 0,
-    flags: int = 0,
+    modifiers: int = 0,
 ) -> Event:
     """Add the planes of a chunk into [m, columns] at `target`, in FP16 or FP32.
 
@@ -305,7 +293,7 @@ def reduce_chunk(
         When the target may be written.
     bias : int
         With F_BIAS: address of the bias of the first column of the PU's share.
-    flags : int
+    modifiers : int
         F_BIAS or 0.
     """
     return out.vector(
@@ -320,8 +308,8 @@ def reduce_chunk(
         plane_ld=chunk.plane_ld,
         out=target,
         out_ld=ld,
-        flags=(F_OUT_FP32 if fp32 else 0) | flags,
-        **({"b": bias + chunk.start * 2} if flags & F_BIAS else {}),
+        modifiers=(F_OUT_FP32 if fp32 else 0) | modifiers,
+        **({"b": bias + chunk.start * 2} if modifiers & F_BIAS else {}),
     )
 
 

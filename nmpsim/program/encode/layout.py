@@ -13,7 +13,6 @@ from nmpsim.program.encode.gemm import (
     Segments,
     balanced,
     column_shares,
-    partial_bytes,
     width,
 )
 from nmpsim.program.encode.memory import Banks, Buffer
@@ -94,7 +93,7 @@ class StepLayout:
         for i, plan in self.schedule.gemm.items():
             operator = self.graph.operators[i]
             paired = operator.kind is OperatorKind.GATE_UP
-            sizes.add(partial_bytes(params.core, plan.shape, operator.m, paired=paired))
+            sizes.add(plan.shape.partial_bytes(params.core, operator.m, paired=paired))
         self.partial = PartialSpace((take("partial sums 0", max(sizes)), take("partial sums 1", max(sizes))), self.pus)
         if self._reduces_in_attention():
             self._reduction_regions("")

@@ -56,7 +56,7 @@ def to_members(
         ):
             ends = {"a": a, "a_ld": ld, "out": target, "out_ld": size}
             if stack == 0 and owner.pu == pu:
-                event = out.vector(pu, V_COPY, m, size // 4, [done], flags=F_A_FP32, **ends)
+                event = out.vector(pu, V_COPY, m, size // 4, [done], modifiers=F_A_FP32, **ends)
                 sent.append(event)
             else:
                 leaves, event = out.send(
@@ -75,5 +75,5 @@ def to_members(
                 sent.append(leaves)
             arrived[owner.pu][event.semaphore] = event.value
     one = {"a": attention.statistics[i], "a_ld": 4, "out": attention.statistics[i], "out_ld": 4}
-    over = out.vector(pu, V_COPY, 1, 1, sent, flags=F_A_FP32, **one)  # an event after all of them
+    over = out.vector(pu, V_COPY, 1, 1, sent, modifiers=F_A_FP32, **one)  # an event after all of them
     return over, [done]

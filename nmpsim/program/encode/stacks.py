@@ -123,7 +123,7 @@ class StackCollectives:
                 done.append(list(ready[pu]))
                 continue
             event = self._reduce_scatter(pu, pieces, ready[pu])
-            flags = F_RESIDUAL | (F_BIAS if biased is not None else 0)
+            modifiers = F_RESIDUAL | (F_BIAS if biased is not None else 0)
             own = pieces[self.stack]
             at = x + own.start * 2
             event = self.out.vector(
@@ -135,12 +135,12 @@ class StackCollectives:
                 a=self.partial + own.start * 4,
                 a_ld=self.ld,
                 planes=1,
-                b=bias + own.start * 2 if flags & F_BIAS else 0,
+                b=bias + own.start * 2 if modifiers & F_BIAS else 0,
                 c=at,
                 c_ld=x_ld,
                 out=at,
                 out_ld=x_ld,
-                flags=flags,
+                modifiers=modifiers,
             )
             done.append(self.all_gather(pu, event, x, x_ld))
         return done
@@ -166,7 +166,7 @@ class StackCollectives:
                 b_ld=self.ld,
                 out=own,
                 out_ld=self.ld,
-                flags=F_OUT_FP32,
+                modifiers=F_OUT_FP32,
             )
             before = [added]
         assert added is not None
@@ -253,7 +253,9 @@ class StackCollectives:
             waits = [*ready, there]
         for i, share in enumerate((1, self.share)):
             places = {"a": self.squares + i * half, "planes": self.stacks // share, "plane_ld": share * size}
-            added = self.out.vector(pu, V_REDUCE, 1, self.m, waits, out=target + i * half, flags=F_OUT_FP32, **places)
+            added = self.out.vector(
+                pu, V_REDUCE, 1, self.m, waits, out=target + i * half, modifiers=F_OUT_FP32, **places
+            )
         return added
 
     @property

@@ -63,11 +63,13 @@ class StepEncoder(StepVectors):
         index = self.index[name + "qkv"]
         width = model.head_dim
         bias, biased = self.bias(layer, OperatorKind.QKV)
-        flags = F_BIAS if model.qkv_bias else 0
+        modifiers = F_BIAS if model.qkv_bias else 0
 
         def keep(pu: int, chunk: Chunk) -> Event:
             target = self.qkv + chunk.start * 2
-            event = reduce_chunk(out, pu, m, chunk, target, self.qkv_ld, bias=bias, flags=flags, waits=biased[pu])
+            event = reduce_chunk(
+                out, pu, m, chunk, target, self.qkv_ld, bias=bias, modifiers=modifiers, waits=biased[pu]
+            )
             self.reads_bias(OperatorKind.QKV, pu, event)
             return event
 
@@ -127,7 +129,7 @@ class StepEncoder(StepVectors):
         if self.stacks is not None:
             return self._partial_sums(self.stacks)
         bias, biased = self.bias(layer, kind)
-        flags = F_RESIDUAL | (F_BIAS if self.model.linear_bias else 0)
+        modifiers = F_RESIDUAL | (F_BIAS if self.model.linear_bias else 0)
 
         def add(pu: int, chunk: Chunk) -> Event:
             self.out.operator = operator
@@ -142,12 +144,12 @@ class StepEncoder(StepVectors):
                 a_ld=chunk.ld,
                 planes=chunk.planes,
                 plane_ld=chunk.plane_ld,
-                b=bias + chunk.start * 2 if flags & F_BIAS else 0,
+                b=bias + chunk.start * 2 if modifiers & F_BIAS else 0,
                 c=at,
                 c_ld=self.x_ld,
                 out=at,
                 out_ld=self.x_ld,
-                flags=flags,
+                modifiers=modifiers,
             )
             self.reads_bias(kind, pu, event)
             return event
@@ -183,7 +185,7 @@ class StepEncoder(StepVectors):
         whole = self.graph.operators[operator].n
         offset = [first * 2 if self.gathers_ffn() else 0 for first, _ in self.ffn(whole)]
         bias, biased = self.bias(layer, OperatorKind.UP)
-        flags = F_BIAS if self.model.linear_bias else 0
+        modifiers = F_BIAS if self.model.linear_bias else 0
 
         def activate(pu: int, chunk: Chunk) -> Event:
             self.out.operator = operator
@@ -197,10 +199,10 @@ class StepEncoder(StepVectors):
                 a_ld=chunk.ld,
                 planes=chunk.planes,
                 plane_ld=chunk.plane_ld,
-                b=bias + chunk.start * 2 if flags else 0,
+                b=bias + chunk.start * 2 if modifiers else 0,
                 out=self.h + offset[pu] + chunk.start * 2,
                 out_ld=self.h_ld(whole),
-                flags=flags,
+                modifiers=modifiers,
             )
             self.reads_bias(OperatorKind.UP, pu, event)
             return event
@@ -298,7 +300,7 @@ class StepEncoder(StepVectors):
                 plane_ld=chunk.plane_ld,
                 imm=self.graph.columns[0] + self.vocab[pu][0] + chunk.start,
                 out=own[pu],
-                flags=F_FIRST if chunk.start == 0 else 0,
+                modifiers=F_FIRST if chunk.start == 0 else 0,
             )
             return event
 

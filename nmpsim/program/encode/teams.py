@@ -188,7 +188,7 @@ def hand_over(
                 b_ld=at.ld,
                 out=at.address,
                 out_ld=at.ld,
-                flags=F_OUT_FP32,
+                modifiers=F_OUT_FP32,
             )
             sums[owner] = Sums(at.address, at.ld, added)
     return sums
@@ -205,4 +205,4 @@ def joined(out: Emitter, pu: int, space: TeamSpace, waits: Sequence[Event | None
     waits : sequence of Event
     """
     ends = {"a": space.flag, "a_ld": WORD, "out": space.mark, "out_ld": WORD}
-    return out.vector(pu, V_COPY, 1, 1, waits, flags=F_A_FP32, **ends)
+    return out.vector(pu, V_COPY, 1, 1, waits, modifiers=F_A_FP32, **ends)

@@ -217,9 +217,9 @@ def _sends(listing: Listing) -> None:
     pus = listing.params.cores
     _some(listing, SEND, ("m", "rows"), ("bytes", "bytes a row"))
     indices = listing.of_op(SEND)
-    names = ("bank", "imm", "unit", "signal", "stack", "n", "flags")
-    to, way, unit, signal, stack, number, flags = (listing.field(name)[indices] for name in names)
-    summed = (flags & F_SUM) != 0
+    names = ("bank", "imm", "unit", "signal", "stack", "n", "modifiers")
+    to, way, unit, signal, stack, number, modifiers = (listing.field(name)[indices] for name in names)
+    summed = (modifiers & F_SUM) != 0
     own, noc = listing.pu[indices], listing.params.noc
     copied = number != 0
     whole = (number == noc.nodes) & (to == own // noc.nodes * noc.nodes) & (stack == 0) & (noc.nodes > 1)
@@ -304,7 +304,7 @@ def _vectors(listing: Listing) -> None:
 
 def _microcode(listing: Listing, indices: Indices) -> None:
     """Refuse vector operations whose element loops are not those of `nmpsim.program.vector`."""
-    names = ("op", "m", "n", "planes", "flags", "imm")
+    names = ("op", "m", "n", "planes", "modifiers", "imm")
     told = [f"{part}{i}" for i in range(PHASES) for part in ("elements", "read", "write", "rate")]
     asked = np.stack([listing.field(name)[indices] for name in names], axis=1)
     found = np.stack([listing.field(name)[indices] for name in told], axis=1)

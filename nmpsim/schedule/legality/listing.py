@@ -65,7 +65,7 @@ class Listing:
     def destinations(self, index: int) -> list[int]:
         """Cores that the message of a SEND goes to; of the contributions to a sum only the owner's has one."""
         first, number = int(self.field("bank")[index]), int(self.field("n")[index])
-        if self.field("flags")[index] & F_SUM:
+        if self.field("modifiers")[index] & F_SUM:
             return [first] if first == self.pu[index] else []
         return [pu for pu in range(first, first + number) if pu != self.pu[index]] if number else [first]
 

@@ -166,7 +166,7 @@ def _unit_boxes(c: _Collector) -> None:
     if c.select(SEND):
         c.box(READ, c["a"], c["m"], c["bytes"], c["a_ld"])
         first, number, own = c["bank"], c["n"], c.listing.pu[c.at]
-        lands = ((c["flags"] & F_SUM) == 0) | (first == own)
+        lands = ((c["modifiers"] & F_SUM) == 0) | (first == own)
         c.box(WRITE, c["b"], c["m"], c["bytes"], c["b_ld"], pu=first, only=(number == 0) & lands)
         for distance in range(1, int(number.max())):
             to = first + (own - first + distance) % np.maximum(number, 1)
@@ -182,16 +182,16 @@ def _planes(c: _Collector, name: str, ld: str) -> None:
 
 def _result(c: _Collector) -> None:
     """FP16 [m, n], or FP32 if the flag says so."""
-    size = np.where(c["flags"] & F_OUT_FP32, FP32, FP16)
+    size = np.where(c["modifiers"] & F_OUT_FP32, FP32, FP16)
     c.box(WRITE, c["out"], c["m"], c["n"] * size, c["out_ld"])
 
 
 def _residual(c: _Collector) -> None:
-    c.box(READ, c["c"], c["m"], c["n"] * FP16, c["c_ld"], only=(c["flags"] & F_RESIDUAL) != 0)
+    c.box(READ, c["c"], c["m"], c["n"] * FP16, c["c_ld"], only=(c["modifiers"] & F_RESIDUAL) != 0)
 
 
 def _bias(c: _Collector) -> None:
-    c.box(READ, c["b"], 1, c["n"] * FP16, only=(c["flags"] & F_BIAS) != 0)
+    c.box(READ, c["b"], 1, c["n"] * FP16, only=(c["modifiers"] & F_BIAS) != 0)
 
 
 def _row_boxes(c: _Collector) -> None:
@@ -242,14 +242,14 @@ def _row_boxes(c: _Collector) -> None:
         _planes(c, "b", "b_ld")
         _result(c)
     if c.select(V_COPY):
-        size = np.where(c["flags"] & F_A_FP32, FP32, FP16)
+        size = np.where(c["modifiers"] & F_A_FP32, FP32, FP16)
         c.box(READ, c["a"], c["m"], c["n"] * size, c["a_ld"])
         c.box(WRITE, c["out"], c["m"], c["n"] * size, c["out_ld"])
     if c.select(V_AXPY):
-        size = np.where(c["flags"] & F_A_FP32, FP32, FP16)
+        size = np.where(c["modifiers"] & F_A_FP32, FP32, FP16)
         c.box(READ, c["a"], c["m"], c["n"] * size, c["a_ld"])
         c.box(READ, c["b"], c["m"], FP32, c["b_ld"])
-        c.box(READ, c["out"], c["m"], c["n"] * FP32, c["out_ld"], only=(c["flags"] & F_ACCUMULATE) != 0)
+        c.box(READ, c["out"], c["m"], c["n"] * FP32, c["out_ld"], only=(c["modifiers"] & F_ACCUMULATE) != 0)
         c.box(WRITE, c["out"], c["m"], c["n"] * FP32, c["out_ld"])
 
 
@@ -265,7 +265,7 @@ def _attention_boxes(c: _Collector) -> None:
         c.box(WRITE, c["c"], 1, 2 * c["m"] * FP32)
     if c.select(V_ATTENTION_OUT):
         _planes(c, "a", "a_ld")
-        c.box(READ, c["c"] + c["m"] * FP32, 1, c["m"] * FP32, only=(c["flags"] & F_OUT_FP32) == 0)
+        c.box(READ, c["c"] + c["m"] * FP32, 1, c["m"] * FP32, only=(c["modifiers"] & F_OUT_FP32) == 0)
         _result(c)
     if c.select(V_COMBINE_PARTS):
         _planes(c, "a", "a_ld")
@@ -291,7 +291,7 @@ def _choice_boxes(c: _Collector) -> None:
         c.box(WRITE, c["out"], c["m"], c["imm"] * FP32, c["out_ld"])
     if c.select(V_ARGMAX):
         _planes(c, "a", "a_ld")
-        c.box(READ, c["out"], 1, c["m"] * PAIR, only=(c["flags"] & F_FIRST) == 0)
+        c.box(READ, c["out"], 1, c["m"] * PAIR, only=(c["modifiers"] & F_FIRST) == 0)
         c.box(WRITE, c["out"], 1, c["m"] * PAIR)
     if c.select(V_ARGMAX_MERGE):
         c.box(READ, c["a"], 1, c["m"] * PAIR, 0, np.maximum(c["planes"], 1), c["plane_ld"])

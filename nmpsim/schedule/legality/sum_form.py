@@ -20,7 +20,7 @@ def check_sums(listing: Listing) -> None:
     listing : Listing
     """
     indices = listing.of_op(SEND)
-    indices = indices[listing.field("flags")[indices] & F_SUM != 0]
+    indices = indices[listing.field("modifiers")[indices] & F_SUM != 0]
     if not len(indices):
         return
     noc = listing.params.noc

@@ -47,9 +47,9 @@ def program(*instructions):
     return Program("test", (np.concatenate(instructions),), np.zeros(0, np.int64), ())
 
 
-def vector(op, m, n, planes=1, flags=0, imm=0):
-    fields = {"unit": VECTOR, "op": op, "m": m, "n": n, "planes": planes, "flags": flags, "imm": imm}
-    for phase, loop in enumerate(loops(op, m, n, planes, flags, imm)):
+def vector(op, m, n, planes=1, modifiers=0, imm=0):
+    fields = {"unit": VECTOR, "op": op, "m": m, "n": n, "planes": planes, "modifiers": modifiers, "imm": imm}
+    for phase, loop in enumerate(loops(op, m, n, planes, modifiers, imm)):
         fields |= {
             f"{name}{phase}": value for name, value in zip(("elements", "read", "write", "rate"), loop, strict=True)
         }
@@ -133,9 +133,9 @@ def test_a_softmax_does_what_its_loops_say():
 
 def test_every_vector_operation_has_lane_operations_for_each_of_its_loops():
     for op in range(VECTOR_BASE, VECTOR_BASE + len(VECTOR_NAMES)):
-        for flags in (0, F_ALL):
-            work = lane_work(op, 2, flags)
-            assert len(work) == len(loops(op, 2, 3, 2, flags, 1)), VECTOR_NAMES[op - VECTOR_BASE]
+        for modifiers in (0, F_ALL):
+            work = lane_work(op, 2, modifiers)
+            assert len(work) == len(loops(op, 2, 3, 2, modifiers, 1)), VECTOR_NAMES[op - VECTOR_BASE]
             assert set().union(*work) <= set(LANE_WORK)
 
 

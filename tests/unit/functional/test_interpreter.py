@@ -404,13 +404,13 @@ def ring_product(seed=None, forget=None):
                 direction = int((target - pu) % pus > 2)
                 place = 4096 + 96 * pu
                 writer.send(pu, target, 1024 + 32 * target, place, 32, waits("send", done), direction, **rows)
-        copied = {"a": 1024 + 32 * pu, "a_ld": 4 * n, "out": 4096 + 96 * pu, "out_ld": 32, "flags": F_A_FP32}
+        copied = {"a": 1024 + 32 * pu, "a_ld": 4 * n, "out": 4096 + 96 * pu, "out_ld": 32, "modifiers": F_A_FP32}
         moved = writer.vector(pu, V_COPY, waits("copy", done), m=m, n=8, **copied)
         came = [(arrival(s, int((pu - s) % pus > 2)), 1) for s in range(pus) if s != pu]
         planes = {"planes": pus, "plane_ld": 96, "a": 4096, "a_ld": 32, "out": 8192, "out_ld": 32}
         waited = waits("reduce", moved, *came)
-        total = writer.vector(pu, V_REDUCE, waited, m=m, n=8, flags=F_OUT_FP32, **planes)
-        writer.vector(pu, V_COPY, [total], m=m, n=8, a=8192, a_ld=32, out=9000, out_ld=32, flags=F_A_FP32)
+        total = writer.vector(pu, V_REDUCE, waited, m=m, n=8, modifiers=F_OUT_FP32, **planes)
+        writer.vector(pu, V_COPY, [total], m=m, n=8, a=8192, a_ld=32, out=9000, out_ld=32, modifiers=F_A_FP32)
         writer.result(f"block{pu}", pu, 9000, m, 8, True)
     return writer, a, b
 
@@ -483,7 +483,7 @@ def test_sums_of_squares_travel_in_single_precision():
     loaded = writer.put(0, 0, x)
     summed = writer.vector(0, V_SUM_SQUARES, [loaded], m=2, n=8, a=0, a_ld=16, out=64)
     came = writer.send(0, 1, 64, 128, 8, [summed], 1)
-    writer.vector(1, V_COPY, [came], m=1, n=2, a=128, out=256, flags=F_A_FP32)
+    writer.vector(1, V_COPY, [came], m=1, n=2, a=128, out=256, modifiers=F_A_FP32)
     writer.result("s", 1, 256, 1, 2, True)
     assert writer.streams[0][-1]["unit"] == SEND_1
     assert writer.run().results["s"][0] == pytest.approx((x.astype(float) ** 2).sum(1), rel=1e-6)
@@ -494,6 +494,6 @@ def test_single_precision_results_keep_their_bits():
     writer = Writer(chip())
     values = singles(rng, 1, 6)
     loaded = writer.put(0, 0, values)
-    writer.vector(0, V_COPY, [loaded], m=1, n=6, a=0, out=64, flags=F_A_FP32)
+    writer.vector(0, V_COPY, [loaded], m=1, n=6, a=0, out=64, modifiers=F_A_FP32)
     writer.result("x", 0, 64, 1, 6, True)
     assert (writer.run().results["x"] == values).all()

@@ -101,30 +101,30 @@ def test_norm_adds_eps_under_the_root(bench):
     assert out.tolist() == [[1, 2]]
 
 
-@pytest.mark.parametrize("flags", [0, F_OUT_FP32, F_RESIDUAL, F_RESIDUAL | F_OUT_FP32])
-def test_reduce_adds_planes_and_the_residual(bench, flags):
+@pytest.mark.parametrize("modifiers", [0, F_OUT_FP32, F_RESIDUAL, F_RESIDUAL | F_OUT_FP32])
+def test_reduce_adds_planes_and_the_residual(bench, modifiers):
     planes, residual = singles(bench.rng, 3, 2, 10), halves(bench.rng, 2, 10)
     a, c = bench.put(planes), bench.put(residual)
-    fields = {"m": 2, "n": 10, "planes": 3, "plane_ld": 80, "a_ld": 40, "c_ld": 20, "flags": flags}
-    out = bench.do(V_REDUCE, 2, 10, bool(flags & F_OUT_FP32), a=a, c=c, **fields)
-    expected = planes.astype(float).sum(0) + (residual.astype(float) if flags & F_RESIDUAL else 0)
+    fields = {"m": 2, "n": 10, "planes": 3, "plane_ld": 80, "a_ld": 40, "c_ld": 20, "modifiers": modifiers}
+    out = bench.do(V_REDUCE, 2, 10, bool(modifiers & F_OUT_FP32), a=a, c=c, **fields)
+    expected = planes.astype(float).sum(0) + (residual.astype(float) if modifiers & F_RESIDUAL else 0)
     assert out == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 def test_reduce_takes_rows_at_their_distance(bench):
     planes = singles(bench.rng, 4, 12)
-    fields = {"m": 2, "n": 5, "planes": 2, "plane_ld": 96, "a_ld": 48, "flags": F_OUT_FP32, "out_ld": 20}
+    fields = {"m": 2, "n": 5, "planes": 2, "plane_ld": 96, "a_ld": 48, "modifiers": F_OUT_FP32, "out_ld": 20}
     out = bench.do(V_REDUCE, 2, 5, True, a=bench.put(planes), **fields)
     assert (out == (planes[:2, :5] + planes[2:, :5])).all()
 
 
-@pytest.mark.parametrize("flags", [0, F_OUT_FP32, F_RESIDUAL | F_OUT_FP32, F_RESIDUAL])
-def test_add_adds_two_matrices_and_the_residual(bench, flags):
+@pytest.mark.parametrize("modifiers", [0, F_OUT_FP32, F_RESIDUAL | F_OUT_FP32, F_RESIDUAL])
+def test_add_adds_two_matrices_and_the_residual(bench, modifiers):
     x, y, residual = singles(bench.rng, 2, 10), singles(bench.rng, 2, 12), halves(bench.rng, 2, 10)
     a, b, c = bench.put(x), bench.put(y), bench.put(residual)
-    fields = {"m": 2, "n": 10, "a_ld": 40, "b_ld": 48, "c_ld": 20, "flags": flags}
-    out = bench.do(V_ADD, 2, 10, bool(flags & F_OUT_FP32), a=a, b=b, c=c, **fields)
-    expected = x.astype(float) + y[:, :10] + (residual.astype(float) if flags & F_RESIDUAL else 0)
+    fields = {"m": 2, "n": 10, "a_ld": 40, "b_ld": 48, "c_ld": 20, "modifiers": modifiers}
+    out = bench.do(V_ADD, 2, 10, bool(modifiers & F_OUT_FP32), a=a, b=b, c=c, **fields)
+    expected = x.astype(float) + y[:, :10] + (residual.astype(float) if modifiers & F_RESIDUAL else 0)
     assert out == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
@@ -158,13 +158,13 @@ def test_softmax_leaves_results_maximum_and_sum(bench):
     assert (out.max(1) == 1).all()
 
 
-@pytest.mark.parametrize("flags", [0, F_OUT_FP32])
-def test_attention_out_divides_by_the_sum(bench, flags):
+@pytest.mark.parametrize("modifiers", [0, F_OUT_FP32])
+def test_attention_out_divides_by_the_sum(bench, modifiers):
     planes, statistics = singles(bench.rng, 2, 2, 6), np.array([[9, 9], [2, 4]], np.float32)
     a, c = bench.put(planes), bench.put(statistics)
-    fields = {"m": 2, "n": 6, "planes": 2, "plane_ld": 48, "a_ld": 24, "flags": flags}
-    out = bench.do(V_ATTENTION_OUT, 2, 6, bool(flags), a=a, c=c, **fields)
-    divisor = 1 if flags else np.array([[2], [4]])
+    fields = {"m": 2, "n": 6, "planes": 2, "plane_ld": 48, "a_ld": 24, "modifiers": modifiers}
+    out = bench.do(V_ATTENTION_OUT, 2, 6, bool(modifiers), a=a, c=c, **fields)
+    divisor = 1 if modifiers else np.array([[2], [4]])
     assert out == pytest.approx(planes.astype(float).sum(0) / divisor, rel=1e-3, abs=1e-3)
 
 
@@ -199,22 +199,22 @@ def test_swiglu_survives_a_large_negative_gate(bench):
     assert out.tolist() == [[0, 3000, 0]]
 
 
-@pytest.mark.parametrize("flags", [0, F_A_FP32])
-def test_copy_moves_the_bits(bench, flags):
-    x = singles(bench.rng, 2, 6) if flags else halves(bench.rng, 2, 6)
-    out = bench.do(V_COPY, 2, 6, bool(flags), a=bench.put(x), a_ld=6 * x.itemsize, m=2, n=6, flags=flags)
+@pytest.mark.parametrize("modifiers", [0, F_A_FP32])
+def test_copy_moves_the_bits(bench, modifiers):
+    x = singles(bench.rng, 2, 6) if modifiers else halves(bench.rng, 2, 6)
+    out = bench.do(V_COPY, 2, 6, bool(modifiers), a=bench.put(x), a_ld=6 * x.itemsize, m=2, n=6, modifiers=modifiers)
     assert (out == x).all()
 
 
-@pytest.mark.parametrize("flags", [0, F_ACCUMULATE, F_A_FP32, F_A_FP32 | F_ACCUMULATE])
-def test_axpy_weighs_rows_and_accumulates(bench, flags):
-    x = singles(bench.rng, 2, 6) if flags & F_A_FP32 else halves(bench.rng, 2, 6)
+@pytest.mark.parametrize("modifiers", [0, F_ACCUMULATE, F_A_FP32, F_A_FP32 | F_ACCUMULATE])
+def test_axpy_weighs_rows_and_accumulates(bench, modifiers):
+    x = singles(bench.rng, 2, 6) if modifiers & F_A_FP32 else halves(bench.rng, 2, 6)
     weight, before = singles(bench.rng, 2, 4), singles(bench.rng, 2, 6)
     a, b = bench.put(x), bench.put(weight)
     bench.put(before, at=OUT)
-    fields = {"m": 2, "n": 6, "a_ld": 6 * x.itemsize, "b_ld": 16, "flags": flags}
+    fields = {"m": 2, "n": 6, "a_ld": 6 * x.itemsize, "b_ld": 16, "modifiers": modifiers}
     out = bench.do(V_AXPY, 2, 6, True, a=a, b=b, **fields)
-    expected = weight[:, :1].astype(float) * x + (before if flags & F_ACCUMULATE else 0)
+    expected = weight[:, :1].astype(float) * x + (before if modifiers & F_ACCUMULATE else 0)
     assert out == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
@@ -229,7 +229,7 @@ def test_route_is_a_softmax_over_the_chosen_experts(bench):
 
 def test_argmax_finds_value_and_index(bench):
     logits = np.array([[1, 5, 2, 5], [-3, -4, -2, -9]], np.float32)
-    fields = {"m": 2, "n": 4, "planes": 1, "a_ld": 16, "imm": 100, "flags": F_FIRST}
+    fields = {"m": 2, "n": 4, "planes": 1, "a_ld": 16, "imm": 100, "modifiers": F_FIRST}
     bench.do(V_ARGMAX, 2, 2, True, a=bench.put(logits), **fields)
     values, indices = pairs(bench.result.results["out"])
     assert (values.tolist(), indices.tolist()) == ([5, -2], [101, 102])
@@ -258,7 +258,7 @@ def test_argmax_merge_takes_the_best_of_all(bench):
 def test_reduce_adds_a_bias_to_every_row(bench):
     planes, bias = singles(bench.rng, 2, 3, 6), halves(bench.rng, 6)
     a, b = bench.put(planes), bench.put(bias)
-    out = bench.do(V_REDUCE, 3, 6, False, a=a, a_ld=24, b=b, m=3, n=6, planes=2, plane_ld=72, flags=F_BIAS)
+    out = bench.do(V_REDUCE, 3, 6, False, a=a, a_ld=24, b=b, m=3, n=6, planes=2, plane_ld=72, modifiers=F_BIAS)
     assert out == pytest.approx(planes.sum(0) + bias.astype(float), rel=1e-3, abs=1e-3)
 
 
@@ -291,11 +291,11 @@ def test_head_norm_takes_every_head_by_itself(bench):
     assert out == pytest.approx(np.array(expected), rel=1e-3)
 
 
-@pytest.mark.parametrize("flags", [0, F_BIAS])
-def test_relu_keeps_what_is_positive_behind_the_bias(bench, flags):
+@pytest.mark.parametrize("modifiers", [0, F_BIAS])
+def test_relu_keeps_what_is_positive_behind_the_bias(bench, modifiers):
     a, b = bench.put(np.array([[[1, -2, 0.5, 3]]], np.float32)), bench.put(np.array([-2, 3, 0, 1], np.float16))
-    out = bench.do(V_RELU, 1, 4, False, a=a, a_ld=16, b=b, m=1, n=4, planes=1, flags=flags)
-    assert out.tolist() == ([[0, 1, 0.5, 4]] if flags else [[1, 0, 0.5, 3]])
+    out = bench.do(V_RELU, 1, 4, False, a=a, a_ld=16, b=b, m=1, n=4, planes=1, modifiers=modifiers)
+    assert out.tolist() == ([[0, 1, 0.5, 4]] if modifiers else [[1, 0, 0.5, 3]])
 
 
 def test_bias_adds_one_row_to_all(bench):
@@ -327,18 +327,18 @@ def test_group_limit_adds_the_correction_to_what_it_keeps(bench):
     assert bench.do(V_GROUP_LIMIT, 1, 4, True, a=a, b=b, **fields).tolist() == [[11, 2, 3, 4.5]]
 
 
-@pytest.mark.parametrize(("flags", "expected"), [(0, [[2.0, 1.0]]), (F_NORMALISE, [[8 / 3, 4 / 3]])])
-def test_pick_scales_the_scores_of_the_chosen(bench, flags, expected):
+@pytest.mark.parametrize(("modifiers", "expected"), [(0, [[2.0, 1.0]]), (F_NORMALISE, [[8 / 3, 4 / 3]])])
+def test_pick_scales_the_scores_of_the_chosen(bench, modifiers, expected):
     scores = np.array([[0.1, 0.25, 0.9, 0.5]], np.float32)
     a, c = bench.put(scores), bench.put(scores)
     table = bench.writer.table(3, 1, int(np.float32(4).view(np.int32)))
-    fields = {"m": 1, "n": 4, "imm": 2, "a_ld": 16, "c_ld": 16, "table": table, "flags": flags}
+    fields = {"m": 1, "n": 4, "imm": 2, "a_ld": 16, "c_ld": 16, "table": table, "modifiers": modifiers}
     assert bench.do(V_PICK, 1, 2, True, a=a, c=c, **fields) == pytest.approx(np.array(expected), rel=1e-6)
 
 
 def test_route_over_all_experts_does_not_normalise_the_chosen(bench):
     a = bench.put(np.log(np.array([[1, 2, 5]])).astype(np.float32))
-    fields = {"m": 1, "n": 3, "imm": 2, "a_ld": 12, "planes": 1, "table": bench.writer.table(2, 0), "flags": F_ALL}
+    fields = {"m": 1, "n": 3, "imm": 2, "a_ld": 12, "planes": 1, "table": bench.writer.table(2, 0), "modifiers": F_ALL}
     assert bench.do(V_ROUTE, 1, 2, True, a=a, **fields) == pytest.approx(np.array([[5 / 8, 1 / 8]]), rel=1e-6)
 
 

@@ -87,9 +87,9 @@ def written(port=0, pus=4, **changes):
     signal = shared(pus, SUMS[0])
     for pu in range(pus):
         there = writer.put(pu, 0, parts[pu])
-        fields = {"m": 1, "bytes": 16, "a": 0, "b": 64, "bank": 2, "imm": port, "signal": signal, "flags": F_SUM}
+        fields = {"m": 1, "bytes": 16, "a": 0, "b": 64, "bank": 2, "imm": port, "signal": signal, "modifiers": F_SUM}
         writer.add(pu, SEND_0 + port, SEND, [there], **(fields | (changes if pu == 1 else {})))
-    writer.vector(2, V_COPY, [(signal, 1)], m=1, n=4, a=64, out=128, flags=16)
+    writer.vector(2, V_COPY, [(signal, 1)], m=1, n=4, a=64, out=128, modifiers=16)
     writer.result("sum", 2, 128, 1, 4, True)
     return writer, parts
 
@@ -146,7 +146,7 @@ def summed_step(kind, pus, moe, batch=3, context=21):
 @pytest.mark.parametrize("moe", [False, True])
 def test_a_decode_step_with_sums_computes_the_reference(moe, kind, pus):
     model, params, program, routing = summed_step(kind, pus, moe)
-    assert sum(int((stream["flags"][stream["op"] == SEND] & F_SUM != 0).sum()) for stream in program.streams) > 0
+    assert sum(int((stream["modifiers"][stream["op"] == SEND] & F_SUM != 0).sum()) for stream in program.streams) > 0
     layers = model.layers
     tensors = random_tensors(model, 3, 21, layers, 1)
     reference = reference_step(model, 3, 21, tensors, TOKENS, routing, layers)
@@ -163,7 +163,7 @@ def test_stacks_whose_routers_add_compute_the_reference_of_the_whole_model(kind)
     model = small_model(kv_heads=4, heads=4, hidden=96, layers=2)
     settings = {"policy": "random-legal", "seed": 0, "noc__collectives": "network", "core__buffer__bytes": 2**20}
     *_, joined, system, parts, _ = execute(model, kind, 2, 4, 2, 21, **settings)
-    contributions = [int((stream["flags"][stream["op"] == SEND] & F_SUM != 0).sum()) for stream in joined.streams]
+    contributions = [int((stream["modifiers"][stream["op"] == SEND] & F_SUM != 0).sum()) for stream in joined.streams]
     assert min(contributions) == max(contributions) > 0
     check_hazards(joined, system)
     run(joined, system, parts, 3)

@@ -93,9 +93,9 @@ def cases(seed):
         yield V_PICK, 2, flag, {"x": scores, "ranked": scores, "chosen": chosen, "scale": scale}
 
 
-def execute(op, imm, flags, inputs):
+def execute(op, imm, modifiers, inputs):
     m, n = next(iter(inputs.values())).shape[-2:] if op != V_ROUTE else (2, 5)
-    ins = SimpleNamespace(op=op, imm=imm, flags=flags, m=m, n=n)
+    ins = SimpleNamespace(op=op, imm=imm, modifiers=modifiers, m=m, n=n)
     return Execution(0, 0, ins, inputs, evaluate(ins, inputs))
 
 
@@ -109,8 +109,8 @@ def test_every_operation_stays_within_its_bound(seed):
 @pytest.mark.parametrize("index", range(len(list(cases(0)))))
 def test_a_result_off_by_two_units_in_the_last_place_or_a_larger_bound_is_found(index):
     """FP16 results moved by two units, FP32 ones by 100 u of the sum of absolute terms."""
-    op, imm, flags, inputs = list(cases(0))[index]
-    execution = execute(op, imm, flags, inputs)
+    op, imm, modifiers, inputs = list(cases(0))[index]
+    execution = execute(op, imm, modifiers, inputs)
     out = execution.outputs["out"]
     if out.dtype == np.float16:
         for _ in range(2):

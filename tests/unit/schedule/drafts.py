@@ -74,7 +74,7 @@ class Draft:
         )
 
     def vector(self, pu, op, m, n, waits=(), **fields):
-        parts = loops(op, m, n, fields.get("planes", 0), fields.get("flags", 0), fields.get("imm", 0))
+        parts = loops(op, m, n, fields.get("planes", 0), fields.get("modifiers", 0), fields.get("imm", 0))
         for i, loop in enumerate(parts):
             fields |= dict(zip((f"elements{i}", f"read{i}", f"write{i}", f"rate{i}"), loop, strict=True))
         return self.emit(pu, VECTOR, op, waits, m=m, n=n, **fields)

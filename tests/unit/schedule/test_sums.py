@@ -26,7 +26,7 @@ def summed_job(kind, pus, *, model=None, batch=2, context=21, layers=1, **settin
 
 def is_sum(stream):
     """Which instructions of a stream are contributions."""
-    return (stream["op"] == SEND) & (stream["flags"] & F_SUM != 0)
+    return (stream["op"] == SEND) & (stream["modifiers"] & F_SUM != 0)
 
 
 @pytest.mark.parametrize(("batch", "context", "layers"), [(1, 1, 1), (3, 40, 1), (2, 5, 3)])
@@ -75,7 +75,7 @@ BAD = [
     ({"bytes": 6}, "6 bytes a row"),
     ({"m": 1}, "m 1"),
     ({"b": 0}, "b 0"),
-    ({"flags": 0}, "contributions to sums"),
+    ({"modifiers": 0}, "contributions to sums"),
 ]
 
 
@@ -129,7 +129,7 @@ def begun(draft):
 def add_up(draft, owner, waits, *, a=0, b=0, port=0, common=0):
     """Contribute 16 bytes of every PU to a sum; returns completion by PU, and its arrival at the owner."""
     signal = shared(draft.params.cores, common)
-    fields = {"m": 1, "bytes": 16, "a": a, "b": b, "bank": owner, "imm": port, "signal": signal, "flags": F_SUM}
+    fields = {"m": 1, "bytes": 16, "a": a, "b": b, "bank": owner, "imm": port, "signal": signal, "modifiers": F_SUM}
     sent = {pu: draft.emit(pu, SEND_0 + port, SEND, events, **fields) for pu, events in enumerate(waits)}
     return sent, draft.count(owner, signal)
 

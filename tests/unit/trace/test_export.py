@@ -124,7 +124,7 @@ def test_every_contribution_serves_who_waits_for_the_sum():
     arrows = {}
     for source, target in zip(flows["source"].tolist(), flows["target"].tolist(), strict=True):
         ins = program.streams[made["pu"][source]][made["index"][source]]
-        if ins["op"] == SEND and ins["flags"] & F_SUM:
+        if ins["op"] == SEND and ins["modifiers"] & F_SUM:
             assert made["pu"][target] == ins["bank"]
             assert made["end"][source] < made["start"][target]
             arrows.setdefault((int(ins["imm"]), int(target)), []).append(int(made["pu"][source]))
