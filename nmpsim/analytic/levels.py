@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from nmpsim.analytic.network import network_hops
+from nmpsim.analytic.network import network_hops, router_cycles
 from nmpsim.spec.params import MachineParams, NocParams
 
 
@@ -103,8 +103,7 @@ def lone_flit_cycles(noc: NocParams, hops: int) -> int:
     hops : int
         Links between routers.
     """
-    allocation = max(noc.nVA, noc.nSA) if noc.speculative else noc.nVA + noc.nSA
-    return 1 + (hops + 1) * (noc.nROUTE + allocation + noc.nST) + hops * noc.nLINK + 2 * noc.nPORT
+    return 1 + (hops + 1) * router_cycles(noc) + hops * noc.nLINK + 2 * noc.nPORT
 
 
 def crossing_cycles(params: MachineParams, hops: int) -> float:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from nmpsim.analytic.levels import crossing_cycles
-from nmpsim.analytic.network import network_hops, network_links, tree_links
+from nmpsim.analytic.network import network_hops, network_links, router_cycles, tree_links
 from nmpsim.spec.params import MachineParams
 
 PORTS = 2
@@ -61,22 +61,10 @@ def way_cycles(params: MachineParams, hops: int) -> float:
     """
     noc, ratio = params.noc, params.noc_period / params.core_period
     if params.outer is not None:  # the slowest neighbours are in two PUs, and the collectives wait for them
-        router = router_cycles(params)
+        router = router_cycles(params.noc)
         return (noc.nSYNC + 4 * noc.nPORT + 2 * router) * ratio + crossing_cycles(params, 1) + noc.nSYNC
     wires = 2 * noc.nPORT + hops * noc.nLINK
-    return (noc.nSYNC + wires + (hops + 1) * router_cycles(params)) * ratio + noc.nSYNC
-
-
-def router_cycles(params: MachineParams) -> int:
-    """Network cycles of a head flit in a router in which it meets nobody.
-
-    Parameters
-    ----------
-    params : MachineParams
-    """
-    noc = params.noc
-    allocation = max(noc.nVA, noc.nSA) if noc.speculative else noc.nVA + noc.nSA
-    return noc.nROUTE + allocation + noc.nST
+    return (noc.nSYNC + wires + (hops + 1) * router_cycles(params.noc)) * ratio + noc.nSYNC
 
 
 def all_gather_cycles(params: MachineParams, rows: int, size: int, regions: int = 1) -> float:

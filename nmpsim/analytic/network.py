@@ -26,6 +26,17 @@ def network_hops(noc: NocParams, source: int, destination: int) -> int:
     return hops
 
 
+def router_cycles(noc: NocParams) -> int:
+    """Return the cycles of a head flit in a router in which it meets nobody.
+
+    Parameters
+    ----------
+    noc : NocParams
+    """
+    allocation = max(noc.nVA, noc.nSA) if noc.speculative else noc.nVA + noc.nSA
+    return noc.nROUTE + allocation + noc.nST
+
+
 def tree_links(noc: NocParams) -> int:
     """Return the links between routers of a tree from one node to all others: one into every other router.
 

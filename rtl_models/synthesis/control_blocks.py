@@ -109,7 +109,7 @@ def buffer_arbiter(machine: MachineParams) -> Block:
     )
 
 
-SEMAPHORES, COMPLETIONS = 47, (1, 1, 16, 1, 1)
+SEMAPHORES, COMPLETIONS = 49, (1, 1, 16, 1, 1)
 """Of a core of 16 in a ring: units, messages; most completions in a cycle of array, vector unit, mover, two senders."""
 
 

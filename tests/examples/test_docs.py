@@ -49,7 +49,7 @@ def text_of(page):
 def section(page, heading):
     """Text below a heading, up to the next one of its rank or above."""
     rank = heading.index(" ")
-    parts = re.split(rf"^(?=#{{1,{rank}}} )", text_of(page), modifiers=re.MULTILINE)
+    parts = re.split(rf"^(?=#{{1,{rank}}} )", text_of(page), flags=re.MULTILINE)
     (found,) = [part for part in parts if part.startswith(heading)]
     return found
 
@@ -72,7 +72,7 @@ def named_reasons(text):
 
 def anchors(page):
     """Anchors that the headings of a page make."""
-    headings = re.findall(r"^#+ (.+)$", text_of(page), modifiers=re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text_of(page), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -83,7 +83,7 @@ def test_the_pages_are_found():
 
 def unit_sections():
     whole = section(TIMING, "## Stall reasons")
-    parts = re.split(r"^(?=### )", whole, modifiers=re.MULTILINE)[1:]
+    parts = re.split(r"^(?=### )", whole, flags=re.MULTILINE)[1:]
     return {part.split()[1]: part for part in parts}
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -14,40 +11,11 @@ from nmpsim.machine.simulate import Simulation
 from nmpsim.program.isa import COPY_IN, COPY_OUT, CROSS
 from tests.builders import SNAKE, STRATUM
 from tests.property.outcome import Work, differences, observed, run, unit_reasons
-from tests.property.strategies import Dice, drawn_by, random_job, random_program
+from tests.property.strategies import drawn_by, random_job, random_program
+from tests.property.sweep import Sweep, assert_plain_agrees, backwards
 from tests.property.test_machine import REACHABLE, assert_checked, assert_intervals_are_the_accounts, assert_sound
 
-PROGRAMS = range(60)
-JOBS = range(16)
-
-
-@cache
-def program_of(seed: int):
-    """(params, program, what was written) of a random program."""
-    return random_program(Dice(seed), separate=True)
-
-
-@cache
-def job_of(seed: int):
-    """A random decode step; the next draw if this one does not fit together."""
-    return random_job(Dice(seed), separate=True) or job_of(seed + 10_000)
-
-
-@cache
-def skipped_program(seed: int) -> Simulation:
-    params, program, _ = program_of(seed)
-    return run(params, program)
-
-
-@cache
-def skipped_job(seed: int) -> Simulation:
-    return run(job_of(seed).params, job_of(seed).program)
-
-
-def all_runs():
-    """Every skipping run of the sweep."""
-    yield from (skipped_program(seed) for seed in PROGRAMS)
-    yield from (skipped_job(seed) for seed in JOBS)
+SWEEP = Sweep(range(60), range(16), separate=True)
 
 
 def assert_copied(simulation: Simulation) -> None:
@@ -63,22 +31,12 @@ def assert_copied(simulation: Simulation) -> None:
     assert cycles * core.copy_bytes * simulation.params.cores >= most
 
 
-def test_plain_mode_and_skip_mode_agree_on_random_programs():
-    for seed in PROGRAMS:
-        params, program, _ = program_of(seed)
-        plain = observed(run(params, program, plain=True))
-        assert not differences(plain, observed(skipped_program(seed))), seed
-
-
-def test_plain_mode_and_skip_mode_agree_on_random_decode_steps():
-    for seed in JOBS:
-        job = job_of(seed)
-        plain = observed(run(job.params, job.program, plain=True))
-        assert not differences(plain, observed(skipped_job(seed))), seed
+def test_plain_mode_and_skip_mode_agree():
+    SWEEP.assert_modes_agree()
 
 
 def test_work_is_conserved_copies_too_and_no_bound_is_beaten():
-    for simulation in all_runs():
+    for simulation in SWEEP.runs():
         assert_sound(simulation)
         assert_copied(simulation)
         assert_checked(simulation)
@@ -86,28 +44,26 @@ def test_work_is_conserved_copies_too_and_no_bound_is_beaten():
 
 
 def test_a_random_program_copies_what_was_written():
-    for seed in PROGRAMS:
-        _, _, written = program_of(seed)
-        counts = skipped_program(seed).counts()
+    for seed in SWEEP.programs:
+        _, _, written = SWEEP.program(seed)
+        counts = SWEEP.ran_program(seed).counts()
         assert counts["copied_in_bytes"] + counts["copied_out_bytes"] == written.copied_bytes
         assert counts["macs"] == written.macs
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_order_of_visits_has_no_influence(seed):
-    params, program, _ = program_of(seed)
-    order = np.arange(params.cores, dtype=np.int64)[::-1].copy()
+    params, program, _ = SWEEP.program(seed)
+    first = SWEEP.ran_program(seed)
     for plain in (False, True):
-        assert not differences(
-            observed(skipped_program(seed)), observed(run(params, program, order=order, plain=plain))
-        )
+        assert not differences(observed(first), observed(run(params, program, order=backwards(first), plain=plain)))
 
 
 def test_the_sweep_meets_every_reason_of_a_copy_engine_every_conflict_and_both_kinds_of_chip():
     met = dict.fromkeys(REASONS, 0)
     others: dict[str, set[str]] = {}
     total: dict[str, int] = {}
-    for simulation in all_runs():
+    for simulation in SWEEP.runs():
         ticks_of = simulation.die.cores.stall[:, COPY_IN : COPY_OUT + 1].sum(axis=(0, 1))
         for name, ticks in zip(REASONS, ticks_of, strict=True):
             met[name] += int(ticks)
@@ -118,7 +74,7 @@ def test_the_sweep_meets_every_reason_of_a_copy_engine_every_conflict_and_both_k
     assert {name for name, ticks in met.items() if ticks} == {"busy", "queue_empty", "wait_semaphore", "port_conflict"}
     assert all(others[kind] <= allowed for kind, allowed in REACHABLE.items())
     assert [name for name, count in total.items() if not count] == ["vector_port_conflicts"]  # it comes first now
-    assert {simulation.params.name for simulation in all_runs()} == {SNAKE, STRATUM}
+    assert {simulation.params.name for simulation in SWEEP.runs()} == {SNAKE, STRATUM}
 
 
 @settings(max_examples=25)
@@ -129,7 +85,7 @@ def test_any_program_runs_the_same_in_both_modes(data):
     assert_sound(skipped)
     assert_copied(skipped)
     assert skipped.counts()["macs"] == written.macs
-    assert not differences(observed(run(params, program, plain=True)), observed(skipped))
+    assert_plain_agrees(skipped)
 
 
 @settings(max_examples=10)
@@ -140,14 +96,14 @@ def test_any_decode_step_runs_the_same_in_both_modes(data):
     skipped = run(job.params, job.program)
     assert_sound(skipped)
     assert_copied(skipped)
-    assert not differences(observed(run(job.params, job.program, plain=True)), observed(skipped))
+    assert_plain_agrees(skipped)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(1000, 4000, 1000))
 def test_plain_mode_and_skip_mode_agree_on_thousands_of_programs(first):
     for seed in range(first, first + 1000):
-        params, program, _ = program_of.__wrapped__(seed)
+        params, program, _ = SWEEP.new_program(seed)
         skipped = run(params, program)
         assert_copied(skipped)
-        assert not differences(observed(run(params, program, plain=True)), observed(skipped)), seed
+        assert_plain_agrees(skipped, seed)

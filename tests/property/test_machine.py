@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import cache
 
 import numpy as np
 import pytest
@@ -22,9 +21,9 @@ from nmpsim.program.isa import CONSTANT, MOVE
 from tests.builders import SNAKE, STRATUM
 from tests.property.outcome import LIMIT, Work, collected, differences, observed, run, unit_reasons
 from tests.property.strategies import Dice, drawn_by, random_job, random_program
+from tests.property.sweep import Sweep, assert_plain_agrees, backwards
 
-PROGRAMS = range(120)
-JOBS = range(40)
+SWEEP = Sweep(range(120), range(40))
 
 REACHABLE = {
     "array": {
@@ -39,35 +38,6 @@ REACHABLE = {
     "sequencer": {"busy", "unit_queue_full", "finished"},
 }  # fmt: skip
 """The reasons that a unit can have; the sweep must meet all of them and no other one."""
-
-
-@cache
-def program_of(seed: int):
-    """(params, program, what was written) of a random program."""
-    return random_program(Dice(seed))
-
-
-@cache
-def job_of(seed: int):
-    """A random decode step; the next draw if this one does not fit together."""
-    return random_job(Dice(seed)) or job_of(seed + 10_000)
-
-
-@cache
-def skipped_program(seed: int) -> Simulation:
-    params, program, _ = program_of(seed)
-    return run(params, program)
-
-
-@cache
-def skipped_job(seed: int) -> Simulation:
-    return run(job_of(seed).params, job_of(seed).program)
-
-
-def all_runs():
-    """Every skipping run of the sweep."""
-    yield from (skipped_program(seed) for seed in PROGRAMS)
-    yield from (skipped_job(seed) for seed in JOBS)
 
 
 def assert_sound(simulation: Simulation) -> None:
@@ -128,39 +98,29 @@ def assert_intervals_are_the_accounts(simulation: Simulation) -> None:
     assert (every["start"][1:] == every["end"][:-1])[same].all()
 
 
-def test_plain_mode_and_skip_mode_agree_on_random_programs():
-    for seed in PROGRAMS:
-        params, program, _ = program_of(seed)
-        plain = observed(run(params, program, plain=True))
-        assert not differences(plain, observed(skipped_program(seed))), seed
-
-
-def test_plain_mode_and_skip_mode_agree_on_random_decode_steps():
-    for seed in JOBS:
-        job = job_of(seed)
-        plain = observed(run(job.params, job.program, plain=True))
-        assert not differences(plain, observed(skipped_job(seed))), seed
+def test_plain_mode_and_skip_mode_agree():
+    SWEEP.assert_modes_agree()
 
 
 def test_work_is_conserved_and_no_bound_is_beaten():
-    for simulation in all_runs():
+    for simulation in SWEEP.runs():
         assert_sound(simulation)
 
 
 def test_the_dram_checker_finds_nothing():
-    for simulation in all_runs():
+    for simulation in SWEEP.runs():
         assert_checked(simulation)
 
 
 def test_intervals_are_the_accounts():
-    for simulation in all_runs():
+    for simulation in SWEEP.runs():
         assert_intervals_are_the_accounts(simulation)
 
 
 def test_a_random_program_does_what_was_written():
-    for seed in PROGRAMS:
-        _, _, written = program_of(seed)
-        counts = skipped_program(seed).counts()
+    for seed in SWEEP.programs:
+        _, _, written = SWEEP.program(seed)
+        counts = SWEEP.ran_program(seed).counts()
         assert counts["macs"] == written.macs
         assert counts["RD"] == written.stream_beats + written.load_beats
         assert counts["WR"] == written.store_beats
@@ -168,9 +128,9 @@ def test_a_random_program_does_what_was_written():
 
 
 def test_a_decode_step_moves_the_bytes_of_its_graph_and_keeps_its_bounds():
-    for seed in JOBS:
-        job = job_of(seed)
-        outcome = collect(job, skipped_job(seed), "skip")
+    for seed in SWEEP.jobs:
+        job = SWEEP.job(seed)
+        outcome = collect(job, SWEEP.ran_job(seed), "skip")
         counts, graph = outcome.counts, job.graph
         assert counts["macs"] == graph.macs
         assert counts["weight_read_bytes"] == graph.weight_bytes
@@ -192,7 +152,7 @@ def test_a_decode_step_moves_the_bytes_of_its_graph_and_keeps_its_bounds():
 def test_every_reason_is_met_where_it_can_be_and_nowhere_else():
     met = {kind: dict.fromkeys(REASONS, 0) for kind in REACHABLE}
     banks, causes = np.zeros(len(BANK_REASONS), np.int64), dict.fromkeys(CAUSES, 0)
-    for simulation in all_runs():
+    for simulation in SWEEP.runs():
         for kind, row in unit_reasons(simulation).items():
             for name, ticks in row.items():
                 met[kind][name] += ticks
@@ -209,7 +169,7 @@ def test_every_reason_is_met_where_it_can_be_and_nowhere_else():
 def test_every_instruction_every_conflict_and_every_kind_of_chip_occurs_in_the_sweep():
     total: dict[str, int] = {}
     names = set()
-    for simulation in all_runs():
+    for simulation in SWEEP.runs():
         names.add(simulation.params.name)
         for name, count in simulation.counts().items():
             total[name] = total.get(name, 0) + count
@@ -220,8 +180,8 @@ def test_every_instruction_every_conflict_and_every_kind_of_chip_occurs_in_the_s
 @pytest.mark.parametrize("seed", range(12))
 def test_the_order_of_visits_has_no_influence(seed):
     for (params, program), first in (
-        (program_of(seed)[:2], skipped_program(seed)),
-        ((job_of(seed).params, job_of(seed).program), skipped_job(seed)),
+        (SWEEP.program(seed)[:2], SWEEP.ran_program(seed)),
+        ((SWEEP.job(seed).params, SWEEP.job(seed).program), SWEEP.ran_job(seed)),
     ):
         seen = observed(first)
         order = np.arange(params.cores, dtype=np.int64)
@@ -242,7 +202,7 @@ def registers(simulation: Simulation) -> list[bytes]:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_same_input_gives_the_same_bytes_however_the_run_is_sliced(seed):
-    params, program, _ = program_of(seed)
+    params, program, _ = SWEEP.program(seed)
     whole, again = (run(params, program, recorder=None) for _ in range(2))
     assert registers(whole) == registers(again)
     sliced = Simulation(params, program, log_capacity=whole.die.channels.log.shape[1])
@@ -251,10 +211,10 @@ def test_the_same_input_gives_the_same_bytes_however_the_run_is_sliced(seed):
 
 
 def test_skipping_visits_fewer_components():
-    for seed in JOBS[:10]:
-        job = job_of(seed)
+    for seed in SWEEP.jobs[:10]:
+        job = SWEEP.job(seed)
         plain = run(job.params, job.program, plain=True)
-        assert skipped_job(seed).die.clock[0].visits < plain.die.clock[0].visits / 2
+        assert SWEEP.ran_job(seed).die.clock[0].visits < plain.die.clock[0].visits / 2
 
 
 @settings(max_examples=40)
@@ -265,35 +225,29 @@ def test_any_program_runs_the_same_in_both_modes(data):
     assert_sound(skipped)
     assert_intervals_are_the_accounts(skipped)
     assert skipped.counts()["macs"] == written.macs
-    assert not differences(observed(run(params, program, plain=True)), observed(skipped))
+    assert_plain_agrees(skipped)
 
 
-def test_programs_with_messages_to_all_run_the_same_in_both_modes_and_any_order():
-    copied = 0
+def runs_of_random_programs(**drawn):
+    """30 runs of random programs, each of which is sound and the same in plain mode and in another order of visits."""
     for seed in range(30):
-        params, program, written = random_program(Dice(seed), copies=True)
+        params, program, written = random_program(Dice(seed), **drawn)
         skipped = run(params, program)
         assert_sound(skipped)
         assert_intervals_are_the_accounts(skipped)
         assert skipped.counts()["macs"] == written.macs
-        seen, order = observed(skipped), np.arange(params.cores, dtype=np.int64)[::-1].copy()
-        assert not differences(observed(run(params, program, plain=True)), seen), seed
-        assert not differences(observed(run(params, program, order=order)), seen), seed
-        copied += int(skipped.fabric.terminal["copies"].sum())
-    assert copied > 1000
+        assert_plain_agrees(skipped, seed)
+        assert not differences(observed(run(params, program, order=backwards(skipped))), observed(skipped)), seed
+        yield skipped
+
+
+def test_programs_with_messages_to_all_run_the_same_in_both_modes_and_any_order():
+    assert sum(int(ran.fabric.terminal["copies"].sum()) for ran in runs_of_random_programs(copies=True)) > 1000
 
 
 def test_programs_with_sums_run_the_same_in_both_modes_and_any_order():
     merged = sums = 0
-    for seed in range(30):
-        params, program, written = random_program(Dice(seed), adds=True)
-        skipped = run(params, program)
-        assert_sound(skipped)
-        assert_intervals_are_the_accounts(skipped)
-        assert skipped.counts()["macs"] == written.macs
-        seen, order = observed(skipped), np.arange(params.cores, dtype=np.int64)[::-1].copy()
-        assert not differences(observed(run(params, program, plain=True)), seen), seed
-        assert not differences(observed(run(params, program, order=order)), seen), seed
+    for skipped in runs_of_random_programs(adds=True):
         merged += int(skipped.fabric.summing.adder["merged"].sum())
         sums += int(skipped.fabric.terminal["sums"].sum())
         table = skipped.network().get("adders", [])
@@ -311,14 +265,14 @@ def test_any_decode_step_runs_the_same_in_both_modes(data):
     skipped = run(job.params, job.program)
     assert_sound(skipped)
     assert_checked(skipped)
-    assert not differences(observed(run(job.params, job.program, plain=True)), observed(skipped))
+    assert_plain_agrees(skipped)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(1000, 9000, 1000))
 def test_plain_mode_and_skip_mode_agree_on_thousands_of_programs(first):
     for seed in range(first, first + 1000):
-        params, program, _ = program_of.__wrapped__(seed)
+        params, program, _ = SWEEP.new_program(seed)
         skipped = run(params, program)
         assert_sound(skipped)
-        assert not differences(observed(run(params, program, plain=True)), observed(skipped)), seed
+        assert_plain_agrees(skipped, seed)

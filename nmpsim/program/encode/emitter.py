@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nmpsim.errors import InternalError
 from nmpsim.program.isa import (
+    F_A_FP32,
     F_SUM,
     FIELDS,
     GATHERS,
@@ -20,6 +21,7 @@ from nmpsim.program.isa import (
     SEND,
     SEND_0,
     SEND_1,
+    V_COPY,
     VECTOR,
     WAITS,
     arrival,
@@ -115,6 +117,10 @@ class Emitter:
         for i, (elements, read, write, rate) in enumerate(parts):
             fields |= {f"elements{i}": elements, f"read{i}": read, f"write{i}": write, f"rate{i}": rate}
         return self.emit(pu, VECTOR, op, waits, m=m, n=n, **fields)
+
+    def after(self, pu: int, waits: Iterable[Event | None], source: int, target: int) -> Event:
+        """Append a copy of one FP32 number and return its completion: one event of the vector unit after several."""
+        return self.vector(pu, V_COPY, 1, 1, waits, modifiers=F_A_FP32, a=source, a_ld=4, out=target, out_ld=4)
 
     def send(
         self,

@@ -31,7 +31,7 @@ from nmpsim.program.encode.gemm import (
 from nmpsim.program.encode.memory import Banks
 from nmpsim.program.encode.passes import Operand, PassEmitter
 from nmpsim.program.encode.reduction import Division, PartialChunk, Reduction, chunk_step
-from nmpsim.program.encode.teams import WORD, TeamSpace, hand_over, joined, promise, teams, workers
+from nmpsim.program.encode.teams import WORD, TeamSpace, hand_over, promise, teams, workers
 from nmpsim.program.isa import SEND_0, SEND_1, SUMS, VECTOR
 from nmpsim.program.schedule import OVER_N, GemmPlan
 
@@ -218,7 +218,7 @@ class Spread:
                 stands = chunk.stands[pu]
                 sent = [self.out.last(pu, SEND_0), self.out.last(pu, SEND_1)]
                 waits = self.sent[pu] if stands is None else [stands]
-                last[pu] = joined(self.out, pu, space, [*waits, *sent])
+                last[pu] = self.out.after(pu, [*waits, *sent], space.flag, space.mark)
 
     def _multiply(
         self,
@@ -250,7 +250,8 @@ class Spread:
         free = space.free[turn]
         if self.handed is not None and division.plan.over == OVER_N and start == 0:
             # passes that wait for a gather, too, cannot name all of them
-            free = [[joined(out, pu, self.handed, waits)] if waits else [] for pu, waits in enumerate(free)]
+            flag, mark = self.handed.flag, self.handed.mark
+            free = [[out.after(pu, waits, flag, mark)] if waits else [] for pu, waits in enumerate(free)]
         told = self._promised(division, turn, pieces)
 
         def keep(pu: int, chunk: Chunk) -> Event:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nmpsim.program.encode.emitter import Emitter, Event
-from nmpsim.program.isa import F_A_FP32, F_OUT_FP32, V_ADD, V_COPY
+from nmpsim.program.isa import F_OUT_FP32, V_ADD
 
 WORD = 4
 """Bytes of a word that says something by its arrival."""
@@ -192,17 +192,3 @@ def hand_over(
             )
             sums[owner] = Sums(at.address, at.ld, added)
     return sums
-
-
-def joined(out: Emitter, pu: int, space: TeamSpace, waits: Sequence[Event | None]) -> Event:
-    """Return one event of the vector unit after several events.
-
-    Parameters
-    ----------
-    out : Emitter
-    pu : int
-    space : TeamSpace
-    waits : sequence of Event
-    """
-    ends = {"a": space.flag, "a_ld": WORD, "out": space.mark, "out_ld": WORD}
-    return out.vector(pu, V_COPY, 1, 1, waits, modifiers=F_A_FP32, **ends)

@@ -2,25 +2,11 @@
 
 import pytest
 
-from nmpsim.api import collect, prepare
 from nmpsim.errors import SpecError
-from nmpsim.machine.simulate import Simulation
 from nmpsim.spec import load_chip
 from nmpsim.spec.load import with_overrides
-from tests.builders import KINDS, SNAKE, small_chip, small_model
-
-
-def run_both(way, kind, pus, *, moe=False, stacks=None, **settings):
-    """A small step, run in both modes, which must agree; the observed run and its counts."""
-    chip = small_chip(kind, pus, noc__collectives=way, **settings)
-    job = prepare(small_model(moe=moe), chip, batch=2, context=21, layers=1, stacks=stacks)
-    runs = []
-    for plain in (False, True):
-        simulation = Simulation(job.params, job.program, plain=plain)
-        simulation.run(limit_cycles=100_000)
-        runs.append((simulation.end, simulation.counts(), simulation.stalls(), simulation.network()))
-    assert runs[0] == runs[1]
-    return collect(job, simulation, "plain"), runs[0][1]
+from tests.builders import KINDS, SNAKE
+from tests.unit.machine.modes import run_both
 
 
 @pytest.mark.parametrize("moe", [False, True])
@@ -29,7 +15,7 @@ def run_both(way, kind, pus, *, moe=False, stacks=None, **settings):
 def test_the_same_work_with_fewer_flits_sent(kind, pus, topology, moe):
     seen, counts = {}, {}
     for way in ("messages", "multicast"):
-        seen[way], counts[way] = run_both(way, kind, pus, moe=moe, noc__topology=topology)
+        seen[way], counts[way], *_ = run_both(way, kind, pus, moe=moe, noc__topology=topology)
     assert counts["messages"]["flits"] == counts["messages"]["arrived_flits"] == counts["multicast"]["arrived_flits"]
     assert counts["multicast"]["flits"] < counts["messages"]["flits"] or pus == 2
     assert counts["multicast"]["flit_hops"] <= counts["messages"]["flit_hops"]
@@ -44,7 +30,7 @@ def test_links_and_routers_that_copies_pass_use_energy():
     """A copy counts at every router and link that it passes, as a flit; what is not sent again is not read again."""
     seen, counts = {}, {}
     for way in ("messages", "multicast"):
-        seen[way], counts[way] = run_both(way, SNAKE, 4)
+        seen[way], counts[way], *_ = run_both(way, SNAKE, 4)
     hops = {way: counts[way]["flit_hops"] for way in counts}
     links = {way: seen[way].energy_J["noc_link"] for way in seen}
     assert links["multicast"] / links["messages"] == pytest.approx(hops["multicast"] / hops["messages"])
@@ -54,8 +40,8 @@ def test_links_and_routers_that_copies_pass_use_energy():
 
 
 def test_copies_stay_in_their_stack():
-    _, counts = run_both("multicast", SNAKE, 4, stacks=2)
-    _, others = run_both("messages", SNAKE, 4, stacks=2)
+    _, counts, *_ = run_both("multicast", SNAKE, 4, stacks=2)
+    _, others, *_ = run_both("messages", SNAKE, 4, stacks=2)
     assert counts["stack_link_flits"] == others["stack_link_flits"] > 0
     assert counts["arrived_flits"] == others["arrived_flits"]
 

@@ -5,11 +5,9 @@ import json
 import jsonschema
 import pytest
 
-from nmpsim.api import collect, prepare
 from nmpsim.cost.area import die_area
 from nmpsim.cost.tables import tables
 from nmpsim.errors import SpecError
-from nmpsim.machine.simulate import Simulation
 from nmpsim.noc.die.sum_state import SUM_REASONS
 from nmpsim.prediction import estimate
 from nmpsim.report.result import result_of, result_schema, to_json
@@ -17,19 +15,7 @@ from nmpsim.report.text import report_text
 from nmpsim.spec import load_chip, resolve
 from nmpsim.spec.load import with_overrides
 from tests.builders import KINDS, SNAKE, small_chip, small_model
-
-
-def run_both(way, kind, pus, *, moe=False, stacks=None, **settings):
-    """A small step, run in both modes, which must agree; the observed run, its counts, stalls and network."""
-    chip = small_chip(kind, pus, noc__collectives=way, **settings)
-    job = prepare(small_model(moe=moe), chip, batch=2, context=21, layers=1, stacks=stacks)
-    runs = []
-    for plain in (False, True):
-        simulation = Simulation(job.params, job.program, plain=plain)
-        simulation.run(limit_cycles=100_000)
-        runs.append((simulation.end, simulation.counts(), simulation.stalls(), simulation.network()))
-    assert runs[0] == runs[1]
-    return collect(job, simulation, "plain"), *runs[0][1:]
+from tests.unit.machine.modes import run_both
 
 
 @pytest.mark.parametrize("moe", [False, True])

@@ -47,9 +47,9 @@ def chip_text(edits=None, base="snake"):
     """
     text = shipped.chip_text(base)
     for pattern, replacement in {r"^pus = \{ value = 16": "pus = { value = 4", **(edits or {})}.items():
-        found = len(re.findall(pattern, text, modifiers=re.MULTILINE))
+        found = len(re.findall(pattern, text, flags=re.MULTILINE))
         assert found == 1 or (found == 2 and "[noc.pu]" in text), f"{pattern} matches {found} times"
-        text = re.sub(pattern, lambda _, new=replacement: new, text, count=1, modifiers=re.MULTILINE)
+        text = re.sub(pattern, lambda _, new=replacement: new, text, count=1, flags=re.MULTILINE)
     return text
 
 

@@ -33,7 +33,6 @@ def test_operands_are_those_that_the_block_has(name):
             assert all(0 <= value < 1 << widths[port] for port, value in cycle.items())
 
 
-@pytest.mark.xfail(strict=True, reason="mapped with 47 semaphores; sums in routers brought two more: run make synth")
 def test_the_sequencer_has_the_semaphores_of_a_program():
     assert semaphores(16) == SEMAPHORES
 
