@@ -35,7 +35,7 @@ class Drawn:
         return self._draw(st.integers(low, high))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_nothing_is_lost_and_the_mode_and_order_of_visits_are_seen_by_nobody(data):
     draw = Drawn(data.draw)
@@ -79,7 +79,7 @@ def test_the_sweep_meets_every_cause_and_every_kind_of_network():
     assert len(kinds) == 8
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_two_levels_lose_nothing_and_the_mode_and_order_of_visits_are_seen_by_nobody(data):
     draw = Drawn(data.draw)

@@ -27,6 +27,7 @@ from nmpsim.program.isa import (
     VECTOR,
     WS,
     arrival,
+    semaphores,
     shared,
 )
 from tests.unit.functional.bench import Writer, chip, halves, singles
@@ -340,7 +341,11 @@ def test_a_vector_operation_on_the_result_of_another_needs_a_wait():
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
-    [("wait2", 19, r"semaphores 0\.\.18"), ("unit", ARRAY, "unit 0; allowed: vector"), ("unit", 7, "unit 7")],
+    [
+        ("wait2", semaphores(2), r"semaphores 0\.\.20"),
+        ("unit", ARRAY, "unit 0; allowed: vector"),
+        ("unit", 7, "unit 7"),
+    ],
 )
 def test_an_instruction_of_no_such_unit_or_semaphore_is_refused(field, value, words):
     writer = Writer(chip(pus=2))
