@@ -18,7 +18,7 @@ from nmpsim.noc.topology import named_topology
 NETWORKS = ("ring:16", "mesh:4x4")
 KINDS = ("broadcast", "reduce", "all-reduce", "all-gather", "reduce-scatter", "all-to-all")
 SIZES = (1, 16, 256, 2048)
-DRAWN = ("broadcast", "all-reduce", "all-gather")
+DRAWN = ("broadcast", "all-reduce", "all-gather", "all-to-all")
 COLUMNS = ("network", "collective", "flits", "in the network", "bound", "ratio", "by messages", "way", "bound", "ratio")
 PAGE = Path(__file__).parents[1] / "docs" / "noc" / "collectives.md"
 

@@ -136,7 +136,7 @@ def run_collective(
     built, links = hardware or Hardware(), links_of(topology, settings)
     chosen = plan(
         kind, topology, flits, software=software, algorithm=algorithm, root=root, hardware=built,
-        hop_cycles=links.hop_cycles + links.end_cycles,
+        hop_cycles=links.hop_cycles + links.end_cycles, settings=settings,
     )  # fmt: skip
     launched = launch(topology, settings, chosen.trees, chosen.steps)
     if not finish(launched.fabric, launched.traffic, LIMIT, plain=plain):

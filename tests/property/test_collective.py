@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from nmpsim.noc.collective.plan import plan
 from nmpsim.noc.collective.steps import MessageStep, TreeStep, launch
 from nmpsim.noc.collective.values import result
 from nmpsim.noc.router.check import check_conservation, check_empty
@@ -127,6 +128,29 @@ def test_plain_skip_and_any_order_of_visits_end_alike(data):
         if not totals.in_flight and not totals.remaining and not fabric.state.tree_totals[0].open:
             break
     assert outcome(launched) == ended[0]
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.data())
+def test_an_all_to_all_in_phases_brings_every_value_on_any_network_with_any_router(data):
+    named = [mesh(3), torus(4, 1), torus(5, 1), torus(6, 1), crossbar(4)]
+    topology = data.draw(st.one_of(st.sampled_from(named), networks().filter(lambda t: t.nodes > 1)))
+    chosen, n = data.draw(router_settings()), topology.nodes
+    row = st.lists(st.integers(0, 20), min_size=n, max_size=n)
+    sizes = data.draw(st.lists(row, min_size=n, max_size=n))
+    made = plan("all-to-all", topology, 1, algorithm="phased", sizes=sizes, settings=chosen)
+    launched = launch(topology, chosen, made.trees, made.steps)
+    assert finish(launched.fabric, launched.traffic, 200_000)
+    check_conservation(launched.fabric)
+    given_values = np.arange(n * made.flits).reshape(n, made.flits)
+    held = result(launched, given_values)
+    first = 0
+    for i in range(n):
+        for j in range(n):
+            if i != j:
+                place = slice(first, first + sizes[i][j])
+                assert (held[j, place] == given_values[i, place]).all()
+            first += sizes[i][j]
 
 
 def test_the_states_that_trees_are_about_are_reached():

@@ -5,7 +5,7 @@ reduce          one sum to the root
 all-reduce      one sum whose root's router turns it round into a multicast; or a reduce-scatter and an all-gather
 all-gather      a multicast from every node, at the pace that a node can take: a flit in n - 1 cycles
 reduce-scatter  a sum to every node
-all-to-all      messages: nothing is copied or added
+all-to-all      messages: nothing is copied or added; in phases by a timetable, or as they come
 """
 
 from __future__ import annotations
@@ -13,8 +13,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nmpsim.errors import Fault, WorkloadError
-from nmpsim.noc.collective.software import ALGORITHMS, NodeCosts, choose_all_reduce, message_plan, shares
+from nmpsim.noc.collective.phases import MOST_NODES
+from nmpsim.noc.collective.software import (
+    ALGORITHMS,
+    NodeCosts,
+    choose_all_reduce,
+    message_plan,
+    pair_places,
+    shares,
+)
 from nmpsim.noc.collective.steps import Launched, MessageStep, Step, TreeStep
+from nmpsim.noc.collective.timetable import direct_cycles, timetable
+from nmpsim.noc.router.settings import RouterSettings
 from nmpsim.noc.router.tree_state import ALL_REDUCE, MULTICAST, REDUCE
 from nmpsim.noc.router.trees import TreeSet, tree_of
 from nmpsim.noc.topology import Topology
@@ -25,10 +35,11 @@ NETWORK_ALGORITHMS = {
     "all-reduce": ("tree", "shares"),
     "all-gather": ("tree",),
     "reduce-scatter": ("tree",),
-    "all-to-all": ("direct",),
+    "all-to-all": ("phased", "direct"),
 }
 """With adders and copies in the routers; the first is the default.  A tree for an all-reduce of any size: it passes
-every port once, what no other can beat; shares, a reduce-scatter and an all-gather, may be asked for."""
+every port once, what no other can beat; shares, a reduce-scatter and an all-gather, may be asked for.  An all-to-all
+needs the routes of the network only: phased, or direct where its formula gives fewer cycles."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ def centre(topology: Topology) -> int:
 def plan(
     kind: str, topology: Topology, flits: int, *, software: bool = False, algorithm: str | None = None,
     root: int | None = None, hardware: Hardware | None = None, sizes: list[list[int]] | None = None,
-    hop_cycles: int = 1,
+    hop_cycles: int = 1, settings: RouterSettings | None = None,
 ) -> Plan:  # fmt: skip
     """Return the steps of a collective over all nodes.
 
@@ -121,6 +132,8 @@ def plan(
         All-to-all: flits from each node to each, 0 allowed; `flits` for all pairs by default.
     hop_cycles : int
         Latency of a message of one flit between neighbours, for the choice of an all-reduce.
+    settings : RouterSettings or None
+        Of the routers, for the timetable of an all-to-all; those by default.
 
     Raises
     ------
@@ -134,6 +147,8 @@ def plan(
         faults.append(Fault("kind", kind, ", ".join(known), "choose one of these"))
     elif algorithm is not None and algorithm not in known[kind]:
         faults.append(Fault("algorithm", algorithm, ", ".join(known[kind]), "choose one of these"))
+    elif algorithm == "phased" and nodes > MOST_NODES:
+        faults.append(Fault("algorithm", f"phased on {nodes} nodes", f"{MOST_NODES} nodes at most", "choose direct"))
     if nodes < 2 or flits < 1 or not 0 <= (root or 0) < nodes:
         got = f"{nodes} nodes, {flits} flits, root {root}"
         faults.append(Fault("collective", got, "2 nodes or more, 1 flit or more, a root among them", "correct it"))
@@ -158,9 +173,25 @@ def plan(
     steps: list[Step]
     if in_network:
         steps = _tree_steps(kind, chosen, nodes, flits, built.costs)
+    elif kind == "all-to-all" and not software:
+        chosen, steps = _all_to_all(topology, settings or RouterSettings(), flits, algorithm, sizes, built.costs)
     else:
         steps = list(message_plan(kind, nodes, flits, chosen, root=at, costs=built.costs, sizes=sizes))
     return Plan(kind, chosen, trees, tuple(steps), held, at, built.costs)
+
+
+def _all_to_all(
+    topology: Topology, settings: RouterSettings, flits: int, algorithm: str | None, sizes: list[list[int]] | None,
+    costs: NodeCosts,
+) -> tuple[str, list[Step]]:  # fmt: skip
+    """Return an algorithm and its messages: without one phased if its timetable ends before what `direct` may take."""
+    small = topology.nodes <= MOST_NODES and sizes is None
+    if algorithm == "phased" or (algorithm is None and small):
+        places = pair_places(topology.nodes, flits, sizes)
+        steps, end = timetable(topology, settings, places, costs.forward)
+        if algorithm or end <= direct_cycles(topology, settings, flits):
+            return "phased", list(steps)
+    return "direct", list(message_plan("all-to-all", topology.nodes, flits, "direct", costs=costs, sizes=sizes))
 
 
 def _tree_steps(kind: str, algorithm: str, nodes: int, flits: int, costs: NodeCosts) -> list[Step]:

@@ -13,7 +13,7 @@ An all-reduce is `ring` or `doubling` (reduce, then broadcast), whichever its fo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from nmpsim.errors import Fault, WorkloadError
 from nmpsim.noc.collective.steps import MessageStep
@@ -228,16 +228,27 @@ def message_plan(
     return plan.steps
 
 
+def pair_places(nodes: int, flits: int, sizes: list[list[int]] | None = None) -> list[list[tuple[int, int]]]:
+    """Return where the message of an all-to-all from each node to each begins in the vector, and its flits.
+
+    Parameters
+    ----------
+    nodes, flits : int
+        Flits of every message, if there are no sizes.
+    sizes : list of list of int or None
+    """
+    given = [[flits] * nodes for _ in range(nodes)] if sizes is None else sizes
+    ends = list(accumulate((size for row in given for size in row), initial=0))
+    return [[(ends[nodes * i + j], given[i][j]) for j in range(nodes)] for i in range(nodes)]
+
+
 def _pairs(plan: MessagePlan, kind: str, flits: int, sizes: list[list[int]] | None) -> None:
     """Let every node send to every other, by turns up and down, the nearest first: both ways of a ring are used."""
     n = plan.nodes
+    places = pair_places(n, flits, sizes) if kind == "all-to-all" else []
     for turn in range(2, n + 1):
         k = turn // 2 if turn % 2 == 0 else n - turn // 2
         for i in range(n):
             j = (i + k) % n
-            if kind == "all-to-all":
-                at, size = n * i + j, flits if sizes is None else sizes[i][j]
-                first = at * flits if sizes is None else sum(sum(row) for row in sizes[:i]) + sum(sizes[i][:j])
-            else:
-                first, size = flits * (i if kind == "all-gather" else j), flits
-            plan.send(i, j, (first, size), [], adds=kind == "reduce-scatter", added=False)
+            place = places[i][j] if places else (flits * (i if kind == "all-gather" else j), flits)
+            plan.send(i, j, place, [], adds=kind == "reduce-scatter", added=False)
