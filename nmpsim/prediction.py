@@ -149,6 +149,9 @@ def estimate_plan(
     if any(gemm.team > 1 for gemm in schedule.gemm.values()):
         fault = Fault("policy", plan.policy, "a schedule without teams of PUs", "use nmpsim simulate, or policy plain")
         raise SpecError("the analytical mode knows no teams of PUs", [fault])
+    if schedule.ahead:
+        fault = Fault("policy", plan.policy, "experts one after another", "use nmpsim simulate, or policy plain")
+        raise SpecError("the analytical mode knows no experts that begin ahead of one another", [fault])
     fitted = calibration_for(calibration, params) if isinstance(calibration, str | Path) else calibration
     with np.errstate(divide="ignore", invalid="ignore"):
         found = predict(schedule, params, plan.tokens)

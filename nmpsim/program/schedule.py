@@ -170,6 +170,8 @@ class Schedule:
         ``kv_first`` or ``weights_first``: which tensors get the fastest tiers.
     first_row : int
         Row of every bank at which placement starts.
+    ahead : bool
+        Whether the first GEMM of an expert goes on before the second of the one before it.
     """
 
     graph: OperatorGraph
@@ -178,10 +180,13 @@ class Schedule:
     attention: AttentionPlan
     fill: str
     first_row: int
+    ahead: bool = False
 
     def lines(self) -> list[str]:
         """Return one line of text per operator that has a plan."""
         rows = [f"tier fill order: {self.fill}, first row {self.first_row}", f"attention: {self.attention}"]
+        if self.ahead:
+            rows.append("experts: the first GEMM of each before the second of the one before")
         for index, plan in self.gemm.items():
             operator = self.graph.operators[index]
             rows.append(f"{operator.name:32s} M {operator.m} N {operator.n} K {operator.k}: {plan}")

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from nmpsim.errors import Fault, InfeasibleError, SpecError
 from nmpsim.program.isa import SPLIT_K, SPLIT_N
@@ -28,7 +28,7 @@ from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, Sch
 from nmpsim.schedule.chain import IMPOSSIBLE
 from nmpsim.schedule.plain import plain_schedule
 from nmpsim.schedule.search import Search
-from nmpsim.schedule.space import Key, Space, key_of
+from nmpsim.schedule.space import Key, Shared, Space, key_of
 from nmpsim.workload import Operator, OperatorKind
 
 PLAIN = "plain"
@@ -45,7 +45,7 @@ class Narrowed(Space):
 
     Parameters
     ----------
-    graph, params, dataflows, first_row, modes, attending
+    graph, params, dataflows, first_row, modes, attending, shared
         As for `Space`.
     allows : callable, optional
         Whether a plan of a GEMM is allowed.
@@ -76,6 +76,7 @@ class Narrowed(Space):
 
 def _narrow(space: Space, allows: Allows | None, attends: Attends, base: Search | None = None) -> Search:
     same = {field.name: getattr(space, field.name) for field in fields(Space)}
+    same["shared"] = Shared(space.shared.plans, space.shared.single)  # a rule has its own comparison
     return Search(Narrowed(**same, allows=allows, attends=attends), base)
 
 
@@ -101,11 +102,27 @@ def searched(space: Space) -> Schedule:
     try:
         simple = plain(space)
     except InfeasibleError:
-        return found.schedule
+        return _overlapped(search, search.ahead(found.schedule))
     cycles, least = search.predicted(simple), search.predicted(found.schedule)
     if cycles is None or least is None or not space.fits(simple):
-        return found.schedule
-    return simple if cycles - least <= search.doubt(simple, found.schedule) else found.schedule
+        return _overlapped(search, search.ahead(found.schedule))
+    taken = simple if cycles - least <= search.doubt(simple, found.schedule) else found.schedule
+    return _overlapped(search, search.ahead(taken))
+
+
+def _overlapped(search: Search, taken: Schedule) -> Schedule:
+    """Return the schedule, or the cheapest over N if experts overlap and it is not told to be slower.
+
+    Over N nothing is added up between PUs while experts overlap: that is the simpler one then.
+    """
+    try:
+        other = temporal_only(search.space) if taken.ahead else taken
+    except InfeasibleError:
+        return taken
+    least, cycles = search.predicted(taken), search.predicted(other)
+    if not other.ahead or least is None or cycles is None:
+        return taken
+    return other if cycles - least <= search.doubt(other, taken) else taken
 
 
 def stratum(space: Space) -> Schedule:
@@ -141,11 +158,8 @@ def temporal_only(space: Space) -> Schedule:
     ----------
     space : Space
     """
-    return (
-        _narrow(space, lambda _, plan: plan.over == OVER_N and plan.team == 1, lambda plan: plan.parts == 1)
-        .best()
-        .schedule
-    )
+    search = _narrow(space, lambda _, plan: plan.over == OVER_N and plan.team == 1, lambda plan: plan.parts == 1)
+    return search.ahead(search.best().schedule)
 
 
 def spatial_only(space: Space) -> Schedule:
@@ -275,7 +289,8 @@ def random_legal(space: Space, seed: int) -> Schedule:
         attention = dice.choice(space.attention)
         schedule = space.schedule({i: drawn[key_of(o)] for i, o in space.gemms.items()}, attention)
         if space.fits(schedule):
-            return schedule
+            early = replace(schedule, ahead=space.overlaps_experts and dice.choice((False, True)))
+            return early if space.fits(early) else schedule
     fault = Fault("seed", str(seed), f"one of {TRIES} draws fits into the buffer", "another seed, or a smaller batch")
     raise InfeasibleError("no random schedule fits into the buffer", [fault])
 

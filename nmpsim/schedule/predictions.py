@@ -24,7 +24,7 @@ from nmpsim.analytic.gemm import Cost, gather_cost, gemm_cost, least_cycles
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan, Schedule
 from nmpsim.schedule.chain import IMPOSSIBLE
 from nmpsim.schedule.plain import widest
-from nmpsim.schedule.space import Key, Space, key_of
+from nmpsim.schedule.space import Space
 from nmpsim.workload import HEAD_KINDS, Operator, OperatorKind
 
 SLICED, PACKED, WHOLE = "sliced", "packed", "whole"
@@ -40,14 +40,11 @@ class Predictions:
     ----------
     space : Space
     base : Predictions, optional
-        Of the same step, all plans of the space among its own, and with the same plans of attention:
-        what it has predicted is not predicted again.
+        Of the same step and with the same plans of attention: what it has predicted of them is not predicted again.
     """
 
     def __init__(self, space: Space, base: Predictions | None = None) -> None:
         self.space, self.graph, self.params, self.base = space, space.graph, space.params, base
-        self._costs: dict[tuple[Key, int], tuple[tuple[GemmPlan, Cost], ...]] = {}
-        self._single: dict[tuple[Key, int, GemmPlan], Cost | None] = {}
 
     @cached_property
     def tiers(self) -> dict[int, int]:
@@ -77,9 +74,9 @@ class Predictions:
             Into the graph.
         """
         operator, tier = self.graph.operators[index], self.tiers[index]
-        key = key_of(operator), tier
-        if key not in self._costs:
-            shares, found = self.space.shares(operator), []
+        sizes, known = self.space.sizes(operator), self.space.shared.costs
+        if (sizes, tier) not in known:
+            shares, found = sizes[1], []
             simple: dict[int, float] = {}  # least cost over N by bytes of partial sums
             for plan in self.space.plans(operator):
                 room = self.space.partial_bytes(operator, plan)
@@ -94,8 +91,8 @@ class Predictions:
                 found.append((plan, cost))
                 if not plan.reduces:
                     simple[room] = min(cost.total, simple.get(room, math.inf))
-            self._costs[key] = tuple(sorted(found, key=lambda pair: pair[1].total))
-        return self._costs[key]
+            known[sizes, tier] = tuple(sorted(found, key=lambda pair: pair[1].total))
+        return known[sizes, tier]
 
     def cost(self, index: int, plan: GemmPlan) -> Cost | None:
         """Return the predicted cost of any plan of a GEMM; None if it is not possible.
@@ -107,12 +104,11 @@ class Predictions:
         plan : GemmPlan
         """
         operator, tier = self.graph.operators[index], self.tiers[index]
-        key = key_of(operator), tier, plan
-        if key not in self._single and self.base is not None:
-            self._single[key] = self.base.cost(index, plan)
-        if key not in self._single:
-            self._single[key] = gemm_cost(self.params, operator, plan, self.space.shares(operator), tier)
-        return self._single[key]
+        sizes = self.space.sizes(operator)
+        known = self.space.shared.single.setdefault((sizes, tier), {})
+        if plan not in known:
+            known[plan] = gemm_cost(self.params, operator, plan, sizes[1], tier)
+        return known[plan]
 
     def gather(self, index: int) -> int:
         """Core cycles that bring the sliced input of a GEMM to all PUs.
@@ -239,7 +235,37 @@ class Predictions:
             takes, gives = self.layouts(operator, schedule.gemm[index], downs[0] if downs else OVER_N)
             total += math.ceil(cost.total) + self.gathering(index)(self.enters(operator) or layout, takes)
             layout = gives
-        return total
+        return total - (self.saved(schedule) if schedule.ahead else 0)
+
+    def saved(self, schedule: Schedule) -> int:
+        """Return the predicted core cycles that a schedule saves if experts begin ahead of one another.
+
+        Between the second GEMMs of two experts then lies what the compute unit takes for both GEMMs, or the gather and
+        the second GEMM, which waits for the expert before, or what vector unit and network take, whichever is more.
+
+        Parameters
+        ----------
+        schedule : Schedule
+            Whose plans are possible.
+        """
+        total, second = 0.0, None
+        for index, operator in self.space.gemms.items():
+            if ".expert" not in operator.name:
+                second = None
+                continue
+            cost = self.cost(index, schedule.gemm[index])
+            if cost is None:
+                return 0
+            if operator.kind is OperatorKind.DOWN:
+                takes, _ = self.layouts(operator, schedule.gemm[index], schedule.gemm[index].over)
+                second = self.change(index, takes), cost
+            elif second is not None:
+                gather, down = second
+                alone = gather + down.total
+                compute = max(down.array, down.stream) + max(cost.array, cost.stream)
+                others = max(down.vector + cost.vector, gather + down.network + cost.network)
+                total += max(0.0, alone + cost.total - max(alone, compute, others))
+        return math.floor(total)
 
     def doubt(self, one: Schedule, other: Schedule) -> float:
         """Return the difference of two predictions, in core cycles, that tells nothing.

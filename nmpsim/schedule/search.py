@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nmpsim.analytic.gemm import Cost
@@ -201,6 +201,19 @@ class Search(Predictions):
             "a smaller batch or context, or a larger core.buffer.bytes",
         )
         raise InfeasibleError("no searched schedule fits into the buffer", [fault])
+
+    def ahead(self, schedule: Schedule) -> Schedule:
+        """Return a schedule with experts that begin ahead of one another, where that saves cycles and fits.
+
+        The plans stay, so all that must be resolved is the end of the step: one row cycle and refresh.
+
+        Parameters
+        ----------
+        schedule : Schedule
+        """
+        early = replace(schedule, ahead=True)
+        pays = self.space.overlaps_experts and self.saved(schedule) > self.unresolved(-1)
+        return early if pays and self.space.fits(early) else schedule
 
     def _solutions(self, limits: list[Limit]) -> list[tuple[int, int, Limit, dict[int, GemmPlan]]]:
         """Solve the chain under limits; each way once, cheapest first."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from nmpsim.analytic.array import pass_cycles
-from nmpsim.analytic.gemm import Shares
+from nmpsim.analytic.gemm import Cost, Shares
 from nmpsim.errors import InfeasibleError
 from nmpsim.program.encode.gemm import balanced, column_shares
 from nmpsim.program.encode.step import StepEncoder
@@ -41,6 +41,29 @@ def key_of(operator: Operator) -> Key:
     return operator.kind, operator.m, operator.n, operator.k, operator.heads
 
 
+Sizes = tuple[Key, Shares, tuple[int, ...]]
+"""What makes two operators have the same plans on different stacks: key, what PUs own, spreads."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What spaces of one chip, batch, format and modes have in common: the parts of a step on several stacks.
+
+    Parameters
+    ----------
+    plans : dict of Sizes to tuple of GemmPlan
+        Of GEMMs, before any rule.
+    single : dict of (Sizes, int) to dict of GemmPlan to Cost
+        Predicted costs, by sizes and tier; None where a plan is not possible.
+    costs : dict of (Sizes, int) to tuple of (GemmPlan, Cost)
+        Plans worth a comparison with their predicted costs, by sizes and tier; of one rule.
+    """
+
+    plans: dict[Sizes, tuple[GemmPlan, ...]] = field(default_factory=dict)
+    single: dict[tuple[Sizes, int], dict[GemmPlan, Cost | None]] = field(default_factory=dict)
+    costs: dict[tuple[Sizes, int], tuple[tuple[GemmPlan, Cost], ...]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Space:
     """Plans of one decode step on one chip.
@@ -57,6 +80,8 @@ class Space:
         Modes that may be used; all of the dataflows by default.
     attending : AttentionPlan, optional
         The only plan of attention, where other stacks have chosen it.
+    shared : Shared
+        What is known from other stacks.
     """
 
     graph: OperatorGraph
@@ -65,6 +90,7 @@ class Space:
     first_row: int = 0
     modes: Modes = field(default_factory=Modes)
     attending: AttentionPlan | None = None
+    shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     @property
     def flows(self) -> tuple[str, ...]:
@@ -77,8 +103,20 @@ class Space:
         return {i: o for i, o in enumerate(self.graph.operators) if o.kind in GEMM_KINDS}
 
     @cached_property
-    def _known(self) -> dict[Key, tuple[GemmPlan, ...]]:
+    def _sizes(self) -> dict[Key, Sizes]:
         return {}
+
+    def sizes(self, operator: Operator) -> Sizes:
+        """Return what the plans of a GEMM depend on, on any stack.
+
+        Parameters
+        ----------
+        operator : Operator
+        """
+        key = key_of(operator)
+        if key not in self._sizes:
+            self._sizes[key] = key, self.shares(operator), self.spreads(operator.kind)
+        return self._sizes[key]
 
     def plans(self, operator: Operator) -> tuple[GemmPlan, ...]:
         """Return every plan of a GEMM, in a fixed order.
@@ -87,19 +125,19 @@ class Space:
         ----------
         operator : Operator
         """
-        key = key_of(operator)
-        if key not in self._known:
+        sizes = self.sizes(operator)
+        if sizes not in self.shared.plans:
             found: list[GemmPlan] = []
-            over = self.spreads(operator.kind)
+            _, shares, over = sizes
             for candidate in candidates(operator, self.params, self.flows, over, self.graph.precision):
                 chunked = self.reduces(operator, candidate.plan)
                 found += (
                     [replace(candidate.plan, chunks=c) for c in self._chunks(operator)] if chunked else [candidate.plan]
                 )
             every = tuple(forms(operator, self.params.core, self.flows, self.graph.precision))
-            found += team_plans(operator, self.params, every, self.shares(operator), over)
-            self._known[key] = tuple(found)
-        return self._known[key]
+            found += team_plans(operator, self.params, every, shares, over)
+            self.shared.plans[sizes] = tuple(found)
+        return self.shared.plans[sizes]
 
     def reduces(self, operator: Operator, plan: GemmPlan) -> bool:
         """Whether a plan reduces chunks of its result."""
@@ -218,6 +256,15 @@ class Space:
         attention : AttentionPlan
         """
         return Schedule(self.graph, self.params.name, gemm, attention, self.params.fill, self.first_row)
+
+    @property
+    def overlaps_experts(self) -> bool:
+        """Whether experts may begin ahead of one another.
+
+        Every PU must own columns of the hidden state: by its part of a result it tells that it is over with an expert.
+        """
+        model, quantum = self.graph.model, self.params.core.columns
+        return model.is_moe and all(number for _, number in column_shares(model.hidden, quantum, self.params.cores))
 
     def fits(self, schedule: Schedule) -> bool:
         """Whether everything that lives at a time fits into the buffer: the encoder lays it out.

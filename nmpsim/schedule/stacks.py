@@ -15,7 +15,7 @@ from nmpsim.program.system import differences
 from nmpsim.schedule.modes import Modes
 from nmpsim.schedule.plain import attention_plan, lasting_bytes
 from nmpsim.schedule.policy import DEFAULT, PLAIN, make_schedule
-from nmpsim.schedule.space import Space
+from nmpsim.schedule.space import Shared, Space
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ALL_HEADS, ELEMENT_BYTES, OperatorGraph
 from nmpsim.workload.shards import shard_bytes
@@ -65,7 +65,8 @@ class StackPrograms:
         self.params, self.tokens = params, tokens
         self.alike = [next(i for i, g in enumerate(graphs) if g.operators == graph.operators) for graph in graphs]
         modes = modes or Modes()
-        spaces = {i: Space(graphs[i], params, dataflows, first_row, modes) for i in sorted(set(self.alike))}
+        same = params, dataflows, first_row, modes, None, Shared()
+        spaces = {i: Space(graphs[i], *same) for i in sorted(set(self.alike))}
         if policy == PLAIN:
             plans = {i: make_schedule(policy, space, seed) for i, space in spaces.items()}
             lasting = max(lasting_bytes(graphs[i], params, plan.gemm) for i, plan in plans.items())

@@ -40,7 +40,7 @@ def _verdict(search: Search, index: int, chosen: tuple[float, GemmPlan], cheapes
 def _whole(search: Search, schedule: Schedule) -> list[str]:
     """Lines of the whole step: what is predicted of the schedule, and of the one that the search finds."""
     told = search.predicted(schedule)
-    found = search.best().schedule
+    found = search.ahead(search.best().schedule)
     least = search.predicted(found)
     if told is None or least is None:
         return []
@@ -48,6 +48,10 @@ def _whole(search: Search, schedule: Schedule) -> list[str]:
     lines = [f"whole step: {told} cycles predicted; {least} of the cheapest schedule that fits"]
     if found != schedule:
         lines.append(f"the difference counts if it is more than {doubt:.0f}, which predictions do not resolve")
+    if search.graph.model.is_moe:
+        taken = "taken" if schedule.ahead else "not taken: it does not pay, does not fit, or is not the policy's"
+        saved = search.saved(schedule)
+        lines.append(f"first GEMM of an expert before the second of the one before: {saved} cycles less; {taken}")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -151,6 +152,47 @@ def test_teams_compute_the_reference(name, kind, pus):
     assert sum(plan.team > 1 for plan in gemm.values()) >= len(gemm) // 2
     made = space.schedule(gemm, plain.attention)
     is_right(model, (made, encode(made, params, TOKENS[:2]), params, routing), 21, 2)
+
+
+def moe_step(name, kind, pus, batch=3, context=21, **overrides):
+    """Space and routing of a step with experts."""
+    model = MODELS[name]
+    params = resolve(small_chip(kind, pus, core__buffer__bytes=2**20, **overrides))
+    routing = synthetic_routing(model, batch, None, seed=2)
+    return Space(decode_step(model, batch, context, None, routing), params, FLOWS), routing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "pus"),
+    [
+        ("moe", 2),
+        ("moe", 4),
+        ("moe", 8),
+        ("normed-heads", 3),
+        ("normed-heads", 4),
+        ("expanded", 2),
+        ("absorbed", 3),
+        ("absorbed", 6),
+        ("absorbed", 8),
+    ],
+)
+def test_experts_that_begin_ahead_compute_the_reference(name, pus, kind):
+    space, routing = moe_step(name, kind, pus, **(SEPARATE if pus == 3 else {}))
+    assert space.overlaps_experts
+    drawn = 0
+    for seed in range(2):
+        schedule = make_schedule("plain" if seed == 0 else "random-legal", space, seed)
+        early = replace(schedule, ahead=True)
+        if space.fits(early):
+            drawn += 1
+            is_right(MODELS[name], (early, encode(early, space.params, TOKENS), space.params, routing), 21, 3)
+    assert drawn
+
+
+def test_draws_reach_experts_that_begin_ahead():
+    space, _ = moe_step("moe", SNAKE, 4)
+    assert {make_schedule("random-legal", space, seed).ahead for seed in range(12)} == {False, True}
 
 
 def test_draws_reach_every_kind_of_plan():

@@ -13,7 +13,7 @@ from nmpsim.program.encode.collective import Region, to_all
 from nmpsim.program.encode.emitter import Event, fp32_bits
 from nmpsim.program.encode.gemm import Chunk, Gemm, Segments, reduce_chunk
 from nmpsim.program.encode.layout import Ready
-from nmpsim.program.encode.spread import Sliced
+from nmpsim.program.encode.spread import Brought, Sliced
 from nmpsim.program.encode.teams import WORD
 from nmpsim.program.encode.vectors import StepVectors
 from nmpsim.program.isa import (
@@ -31,7 +31,29 @@ from nmpsim.program.isa import (
     V_SIGMOID,
 )
 from nmpsim.program.schedule import OVER_N
-from nmpsim.workload import SIGMOID, OperatorKind
+from nmpsim.workload import SIGMOID, Operator, OperatorKind
+
+AHEAD_SPACES = 3
+"""Spaces for rows where an expert begins before the one before it is over: of the one that is copied, of the one that
+is multiplied, and of the one before, which other instructions of the PU may still read."""
+
+COPY, BRING, FIRST, SECOND = range(4)
+"""Parts of an expert: copies of its rows, gather of its activations, first GEMM, second GEMM and combination."""
+
+
+def _order(experts: int, *, ahead: bool) -> list[tuple[int, int]]:
+    """Return the parts of all experts in the order in which they are emitted.
+
+    Ahead: the first GEMM of an expert comes before the second of the one before it, and its rows are copied before
+    the results of the one before that are added::
+
+        copy 0 | copy 1, first 0 | copy 2, bring 0, first 1, second 0 | copy 3, bring 1, first 2, second 1 | ...
+    """
+    if not ahead:
+        return [(part, number) for number in range(experts) for part in (COPY, FIRST, BRING, SECOND)]
+    late = {COPY: 0, BRING: 2, FIRST: 1, SECOND: 2}
+    places = [(part, turn - behind) for turn in range(experts + 2) for part, behind in late.items()]
+    return [(part, number) for part, number in places if 0 <= number < experts]
 
 
 class Experts:
@@ -56,7 +78,9 @@ class Experts:
             beat = step.params.dram.column_bytes
             self.correction = take("correction of scores", -(-model.experts * 4 // beat) * beat, "ffn")
         self.weights = take("expert weights", m * self.choices * 4, "ffn")
-        self.rows = take("rows of an expert", most * model.hidden * 2, "ffn")
+        self.ahead = step.schedule.ahead
+        names = [f"rows of an expert {i}" for i in range(AHEAD_SPACES)] if self.ahead else ["rows of an expert"]
+        self.row_spaces = [take(name, most * model.hidden * 2, "ffn") for name in names]
         self.sum_ld = max(n for _, n in step.hidden) * 4
         self.result = take("result of an expert", most * self.sum_ld, "ffn")
         if step.stacks is not None:
@@ -183,56 +207,31 @@ class Experts:
         done: Ready = step.nothing() if step.stacks is None else [list(events) for events in step.stacks.free]
         started: set[int] = set()
         gathered: Ready = []
+        sent: list[Ready] = [step.nothing(), step.nothing()]  # of the two gathers before: by space of the activations
         if step.model.gating.shared_ffn:
             done, gathered = self._shared(layer, normed)
             started.update(range(m))
+            sent[1] = step.spread.sent
         experts = [o for o in step.graph.of_layer(layer) if o.kind is OperatorKind.GATHER]
-        for number, gather in enumerate(experts):
-            step.h = step.h_spaces[number % 2]  # the one before may still be read by a slower PU
-            if not gathered:
-                gathered = step.gather(normed, step.index[gather.name])
-            out.operator = step.index[gather.name]
-            copied: Ready = []
-            for pu in range(step.pus):
-                event: Event | None = None
-                for i, token in enumerate(gather.tokens):
-                    event = out.vector(
-                        pu,
-                        V_COPY,
-                        1,
-                        step.model.hidden,
-                        [*gathered[pu], *done[pu]],
-                        a=step.y + token * step.y_ld,
-                        a_ld=step.y_ld,
-                        out=self.rows + i * step.y_ld,
-                        out_ld=step.y_ld,
-                    )
-                copied.append([event])
-            results = self._expert(layer, gather.expert, gather.m, copied, done)
-            out.operator = step.index[f"layer{layer}.expert{gather.expert}.combine"]
-            for pu, (_, columns) in enumerate(step.hidden):
-                if columns == 0:
-                    done[pu] = results[pu]
-                    continue
-                for i, token in enumerate(gather.tokens):
-                    choice = chosen[token].index(gather.expert)
-                    first = token not in started
-                    done[pu] = [
-                        out.vector(
-                            pu,
-                            V_AXPY,
-                            1,
-                            columns,
-                            [*results[pu], *weights[pu]],
-                            a=self.result + i * self.sum_ld,
-                            a_ld=self.sum_ld,
-                            b=self.weights + (token * self.choices + choice) * 4,
-                            out=self.sum + token * self.sum_ld,
-                            out_ld=self.sum_ld,
-                            modifiers=F_A_FP32 | (0 if first else F_ACCUMULATE),
-                        )
-                    ]
-            started.update(gather.tokens)
+        if experts and not gathered:
+            gathered = step.gather(normed, step.index[experts[0].name])
+        copied: list[Ready] = []
+        activated: list[Ready] = []
+        brought: list[tuple[Sliced, Brought | None]] = []
+        for part, number in _order(len(experts), ahead=self.ahead):
+            gather = experts[number]
+            if part == COPY:
+                copied.append(self._copy(gather, number, gathered, done))
+            elif part == FIRST:
+                free = self._passed_on(done, sent[number % 2]) if self.ahead else done
+                activated.append(self._first(layer, gather, number, copied[number], free))
+            elif part == BRING:
+                h, came = self._bring(layer, gather, number, activated[number], done)
+                brought.append((h, came))
+                sent[number % 2] = step.nothing() if came is None else came.sent
+            else:
+                results = self._second(layer, gather, *brought[number], done)
+                self._combine(layer, gather, chosen, results, weights, started, done)
         out.operator = residual
         if step.stacks is not None:
             self._zero([t for t in range(m) if t not in started], done)
@@ -273,22 +272,83 @@ class Experts:
                 ends = {"a": self.zeros_at, "a_ld": self.sum_ld, "out": target, "out_ld": self.sum_ld}
                 done[pu] = [step.out.vector(pu, V_COPY, 1, columns, waits, modifiers=F_A_FP32, **ends)]
 
-    def _expert(self, layer: int, expert: int, m: int, rows: Ready, before: Ready) -> Ready:
-        """Emit the GEMMs of one expert on its gathered rows; returns when its result stands, sliced."""
+    def _copy(self, gather: Operator, number: int, gathered: Ready, done: Ready) -> Ready:
+        """Emit the copies of the rows of an expert; returns when they stand on every PU."""
+        step, out = self.step, self.step.out
+        out.operator = step.index[gather.name]
+        space = self.row_spaces[number % len(self.row_spaces)]
+        copied: Ready = []
+        for pu in range(step.pus):
+            event: Event | None = None
+            for i, token in enumerate(gather.tokens):
+                event = out.vector(
+                    pu,
+                    V_COPY,
+                    1,
+                    step.model.hidden,
+                    [*gathered[pu], *done[pu]],
+                    a=step.y + token * step.y_ld,
+                    a_ld=step.y_ld,
+                    out=space + i * step.y_ld,
+                    out_ld=step.y_ld,
+                )
+            copied.append([event])
+        return copied
+
+    def _first(self, layer: int, gather: Operator, number: int, rows: Ready, free: Ready) -> Ready:
+        """Emit the first GEMM of an expert on its gathered rows; returns when its activations stand, sliced.
+
+        `free`: when their space is free.
+        """
         step = self.step
-        name, tensor = f"layer{layer}.expert{expert}.", f"layers.{layer}.expert.{expert}."
-        everywhere = Sliced(self.rows, step.y_ld, step.hidden, rows, regions=[[] for _ in range(step.pus)])
+        step.h = step.h_spaces[number % 2]  # the one before may still be read by a slower PU
+        name, tensor = f"layer{layer}.expert{gather.expert}.", f"layers.{layer}.expert.{gather.expert}."
+        space = self.row_spaces[number % len(self.row_spaces)]
+        everywhere = Sliced(space, step.y_ld, step.hidden, rows, regions=[[] for _ in range(step.pus)])
         index = step.index[name + "gate_up"]
         activated = step.spread.run(
             index,
             step.schedule.gemm[index],
             tensor + "gate_up",
-            m,
+            gather.m,
             everywhere,
             step.segments(OperatorKind.GATE_UP, step.graph.operators[index].n),
-            step.swiglu(step.index[name + "activation"], m, before),
+            step.swiglu(step.index[name + "activation"], gather.m, free),
             paired=True,
         )
+        return [[event] for event in activated]
+
+    def _passed_on(self, done: Ready, sent: Ready) -> Ready:
+        """When every PU is over with an expert and has passed on the activations in the space of the next one."""
+        step = self.step
+        return [
+            [step.join(pu, [*own, *passed], step.joined)] if passed else own
+            for pu, (own, passed) in enumerate(zip(done, sent, strict=True))
+        ]
+
+    def _bring(
+        self, layer: int, gather: Operator, number: int, activated: Ready, before: Ready
+    ) -> tuple[Sliced, Brought | None]:
+        """Gather the activations that the second GEMM of an expert takes whole; returns them, and when they stand.
+
+        Of experts one after another, the second GEMM gathers them itself, behind its stream.
+        """
+        step = self.step
+        step.h = step.h_spaces[number % 2]
+        name = f"layer{layer}.expert{gather.expert}."
+        if self.ahead:  # the first GEMM did not wait for the expert before: this gather tells that it is over
+            activated = [[*own, *over] for own, over in zip(activated, before, strict=True)]
+        h = step.sliced_ffn(activated, step.model.ffn)
+        over = step.schedule.gemm[step.index[name + "gate_up"]].over
+        if self.ahead or over == OVER_N:  # over K all PUs have given partial sums, of an expert that comes later
+            h = self._telling(h, before)
+        step.out.operator = step.index[name + "down"]
+        return h, step.spread.bring(gather.m, h) if self.ahead and not h.packed else None
+
+    def _second(self, layer: int, gather: Operator, h: Sliced, brought: Brought | None, before: Ready) -> Ready:
+        """Emit the second GEMM of an expert; returns when its result stands, sliced."""
+        step, m = self.step, gather.m
+        name, tensor = f"layer{layer}.expert{gather.expert}.", f"layers.{layer}.expert.{gather.expert}."
         index = step.index[name + "down"]
 
         def keep(pu: int, chunk: Chunk) -> Event:
@@ -297,13 +357,45 @@ class Experts:
                 step.out, pu, m, chunk, self.result + chunk.start * 4, self.sum_ld, fp32=True, waits=list(before[pu])
             )
 
-        h = step.sliced_ffn([[a] for a in activated], step.model.ffn)
-        if step.schedule.gemm[step.index[name + "gate_up"]].over == OVER_N:  # over K all PUs have given partial sums
-            h = self._telling(h, before)
-        results = step.spread.run(
-            index, step.schedule.gemm[index], tensor + "down", m, h, step.segments(OperatorKind.DOWN), keep
-        )
-        return self._over(results)
+        plan, segments = step.schedule.gemm[index], step.segments(OperatorKind.DOWN)
+        return self._over(step.spread.run(index, plan, tensor + "down", m, h, segments, keep, brought=brought))
+
+    def _combine(
+        self,
+        layer: int,
+        gather: Operator,
+        chosen: list[tuple[int, ...]],
+        results: Ready,
+        weights: Ready,
+        started: set[int],
+        done: Ready,
+    ) -> None:
+        """Add the result of an expert to the sums of its tokens (changes `started` and `done`)."""
+        step, out = self.step, self.step.out
+        out.operator = step.index[f"layer{layer}.expert{gather.expert}.combine"]
+        for pu, (_, columns) in enumerate(step.hidden):
+            if columns == 0:
+                done[pu] = results[pu]
+                continue
+            for i, token in enumerate(gather.tokens):
+                choice = chosen[token].index(gather.expert)
+                first = token not in started
+                done[pu] = [
+                    out.vector(
+                        pu,
+                        V_AXPY,
+                        1,
+                        columns,
+                        [*results[pu], *weights[pu]],
+                        a=self.result + i * self.sum_ld,
+                        a_ld=self.sum_ld,
+                        b=self.weights + (token * self.choices + choice) * 4,
+                        out=self.sum + token * self.sum_ld,
+                        out_ld=self.sum_ld,
+                        modifiers=F_A_FP32 | (0 if first else F_ACCUMULATE),
+                    )
+                ]
+        started.update(gather.tokens)
 
     def _over(self, results: list[Event | None]) -> Ready:
         """When every PU has its part of an expert's result; one without a part: when it has passed on all inputs."""

@@ -182,7 +182,7 @@ class StepLayout:
         active = [o for o in self.graph.operators if o.kind is OperatorKind.ACTIVATION]
         size = max((o.m * self.h_ld(o.n) for o in active), default=0)
         spaces = 2 if self.model.experts else 1
-        alone = any(
+        alone = self.schedule.ahead or any(
             p.over == OVER_N
             for i, p in self.schedule.gemm.items()
             if self.graph.operators[i].kind is OperatorKind.GATE_UP

@@ -76,6 +76,20 @@ class Sliced:
         ]
 
 
+@dataclass(frozen=True)
+class Brought:
+    """An activation that has been gathered before its GEMM is emitted.
+
+    Parameters
+    ----------
+    whole, sent : list of lists of Event, by PU
+        When it stands whole, and events after which the PU has passed on all that it passes on.
+    """
+
+    whole: list[list[Event | None]]
+    sent: list[list[Event | None]]
+
+
 class Spread:
     """Emits GEMMs over the PUs.
 
@@ -122,6 +136,7 @@ class Spread:
         consume: Consume,
         *,
         paired: bool = False,
+        brought: Brought | None = None,
     ) -> list[Event | None]:
         """Emit one GEMM; return the last consumer's event of every PU.
 
@@ -142,6 +157,8 @@ class Spread:
             Emits what follows a chunk of the owner's result.
         paired : bool
             Results are consumed in pairs of column blocks.
+        brought : Brought, optional
+            Over N: A has been gathered.
         """
         self.out.operator = operator
         pus = self.out.pus
@@ -152,23 +169,33 @@ class Spread:
             return self._reduced(every, tensor, m, segments, consume, paired=paired)
         rows = sum(number for _, number in a.shares)
         if plan.reduces:
-            ready = self._gather(m, a)
+            ready = self._gather(m, a, brought)
             depth = self._depth(plan, rows)
             addresses = [(a.address + first * 2, a.ld) for first, _ in depth]
             some = Division(operator, plan, teams(pus, plan.team), depth, addresses, ready)
             return self._reduced(some, tensor, m, segments, consume, paired=paired)
         gemm = Gemm(self.out, self.banks, plan.shape, tensor, segments, [(0, rows)] * pus, paired=paired)
         gemm.stream()
-        operands = gemm.bring(m, [(a.address, a.ld)] * pus, self._gather(m, a))
+        operands = gemm.bring(m, [(a.address, a.ld)] * pus, self._gather(m, a, brought))
         return gemm.passes(m, operands, self.partial, consume)
 
-    def _gather(self, m: int, a: Sliced) -> list[list[Event | None]]:
-        """Bring the slices of A to all PUs; return when it stands whole."""
+    def bring(self, m: int, a: Sliced) -> Brought:
+        """Bring the slices of A to all PUs.
+
+        Parameters
+        ----------
+        m : int
+            Rows.
+        a : Sliced
+        """
         came = all_gather(self.out, a.own_regions(m), a.ready)
-        self.sent = [
-            [*arrivals, self.out.last(pu, SEND_0), self.out.last(pu, SEND_1)] for pu, arrivals in enumerate(came)
-        ]
-        self.whole = [[*own, *others] for own, others in zip(a.ready, came, strict=True)]
+        sent = [[*arrivals, self.out.last(pu, SEND_0), self.out.last(pu, SEND_1)] for pu, arrivals in enumerate(came)]
+        return Brought([[*own, *others] for own, others in zip(a.ready, came, strict=True)], sent)
+
+    def _gather(self, m: int, a: Sliced, brought: Brought | None) -> list[list[Event | None]]:
+        """Bring the slices of A to all PUs, if they are not there; return when it stands whole."""
+        brought = brought or self.bring(m, a)
+        self.sent, self.whole = brought.sent, brought.whole
         return self.whole
 
     def _depth(self, plan: GemmPlan, rows: int) -> list[tuple[int, int]]:
