@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nmpsim.analytic.model.calibration import Calibration
 from nmpsim.analytic.model.chips import Chips
 from nmpsim.analytic.model.residual import about
-from nmpsim.analytic.model.shares import firsts
+from nmpsim.analytic.model.shares import begun, firsts
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.step import CONSUMERS, prefix_of, tag_of
 from nmpsim.analytic.model.times import StepTimes
@@ -214,14 +214,19 @@ class BulkStep:
     def __init__(self, graph: OperatorGraph) -> None:
         self.graph = graph
         groups: dict[tuple[Any, ...], list[int]] = {}
-        for index, (o, first) in enumerate(zip(graph.operators, firsts(graph), strict=True)):
+        begins = [
+            (True,) * sum(b) if o.kind is K.COMBINE else () for o, b in zip(graph.operators, begun(graph), strict=True)
+        ]
+        for index, (o, first, fresh) in enumerate(zip(graph.operators, firsts(graph), begins, strict=True)):
             key = (
                 o.kind, o.name.rsplit(".", 1)[-1], o.m, o.n, o.k, o.vectors, o.expert >= 0, "shared" in o.name,
-                graph.model.has_experts(o.layer), first,
+                graph.model.has_experts(o.layer), first, fresh,
             )  # fmt: skip
             groups.setdefault(key, []).append(index)
         self.groups = list(groups.values())
-        self.first = {g[0]: f for g in self.groups for f in [firsts(graph)[g[0]]]}
+        brings = firsts(graph)
+        self.first = {g[0]: brings[g[0]] for g in self.groups}
+        self.begun = {g[0]: begins[g[0]] for g in self.groups}
 
     @property
     def repeats(self) -> list[int]:
@@ -330,7 +335,7 @@ class BulkStep:
                 times.done = times.attention()
             time = times.done[(K.SCORE, K.SOFTMAX, K.VALUE).index(o.kind)]
         else:
-            time = times.of(index, first=self.first[index])
+            time = times.of(index, first=self.first[index], begun=self.begun[index])
         kind = tag_of(o, None, prefix_of(self.graph, o, first=self.first[index]))
         return times.calibrated(o, kind, time, fitted), -1
 

@@ -1,7 +1,7 @@
 """Time of a GEMM spread over the PUs: by how much it, and what consumes its result, move the end of the step.
 
 over N   gather | passes: the slowest of array, stream, vector unit, and two result regions | drain | consumer
-over K   chunk after chunk: passes of the next under the reduction of this one | drain | reduction | consumer
+over K   `nmpsim.analytic.model.chunks`
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ import numpy as np
 from nmpsim.analytic.model.spent import Time, chosen
 from nmpsim.analytic.model.units import (
     FP32,
-    NEVER,
     SIGNAL,
     Array,
     Passes,
     Streaming,
     flits,
     flow,
-    held_up,
     passes,
     slots,
     up,
@@ -47,6 +45,8 @@ class Loop:
         Bytes read per element besides the planes.
     interval : array
         Cycles of a slot.
+    block : int
+        Elements of a row that one operation takes; 0: all.
     """
 
     share: float
@@ -54,6 +54,23 @@ class Loop:
     write: int
     more: int = 0
     interval: Array = 1
+    block: int = 0
+
+    def slots(self, p: Any, m: Array, n: Array, planes: Array) -> Array:
+        """Return the issue cycles for a result.
+
+        Parameters
+        ----------
+        p : MachineParams or many
+        m, n, planes : array
+            Rows and columns of the result, and its partial-sum planes.
+        """
+        read = self.read * planes + self.more
+        elements = n * self.share
+        if not self.block:
+            return slots(p, m * elements, read, self.write, self.interval)
+        size = np.minimum(self.block, elements)
+        return up(elements, size) * slots(p, m * size, read, self.write, self.interval)
 
 
 @dataclass(frozen=True)
@@ -174,7 +191,7 @@ def vector_slots(p: Any, loops: tuple[Loop, ...], m: Array, n: Array, unit: Pass
     found: Array = 0.0
     for loop in loops:
         read = loop.read * unit.planes + loop.more
-        cycles = slots(p, m * n * loop.share, read, loop.write, loop.interval)
+        cycles = loop.slots(p, m, n, unit.planes)
         if beside:  # whoever is behind by a whole pass finds the ports free, since the array waits for its regions
             cycles = np.minimum(cycles * waited(p, unit, read, loop.write), cycles + unit.cycles)
         found = found + cycles
@@ -194,7 +211,7 @@ def gather(p: Any, rows: Array, size: Array, regions: Array = 1) -> Time:
     """
     steps = np.floor(p.cores / 2)
     busy = regions * flits(p, rows, size) * flow(p)
-    return Time(network=steps * busy, latency=steps * (way(p, 1) + SIGNAL))
+    return Time(network=steps * busy, latency=steps * (way(p, 1) - SIGNAL))
 
 
 def copied(p: Any, size: Array) -> Array:
@@ -245,104 +262,3 @@ def over_n(
     body = entry + passing + Time(latency=row.whole.lead + row.last.drain + inward + out + SIGNAL)
     alone = vector_slots(p, loops, w.m, row.n, row.last, beside=False)
     return body, Time(vector=alone, latency=latency)
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """How a GEMM over K is reduced.
-
-    Parameters
-    ----------
-    number : array
-        Chunks.
-    piece : array
-        Columns of an owner in one of them.
-    owners : array
-        PUs that own columns.
-    """
-
-    number: Array
-    piece: Array
-    owners: Array
-
-
-def scatter_of(p: Any, columns: Array, owners: Array, chunks: Array, unit: Array) -> Scatter:
-    """Return how the columns of a GEMM over K are cut.
-
-    Parameters
-    ----------
-    p : MachineParams or many
-    columns, owners, chunks : array
-        Of the widest owner; PUs that own some; chunks wanted.
-    unit : array
-        Columns that stay together; 0: those that fill a flit.
-    """
-    grain = np.maximum(1, np.floor(p.noc.flit_bytes / FP32))
-    unit = np.where(np.asarray(unit) > 0, unit, grain)
-    step = np.maximum(unit, up(columns, chunks * unit) * unit)
-    return Scatter(up(columns, step), np.minimum(step, columns), owners)
-
-
-def reduced(p: Any, m: Array, piece: Array) -> Time:
-    """Return the time of a reduce-scatter of one chunk: a step per other PU, half a piece in each direction.
-
-    Parameters
-    ----------
-    p : MachineParams or many
-    m, piece : array
-        Rows, and columns of an owner.
-    """
-    grain = np.maximum(1, np.floor(p.noc.flit_bytes / FP32))
-    half = np.where(piece > grain, up(piece, 2 * grain) * grain, piece)
-    steps = p.cores - 1
-    both = np.where(piece > half, 2, 1)  # the vector unit adds what comes from both sides
-    add = slots(p, m * half, 2 * FP32, FP32) * both
-    network = flits(p, m, half * FP32) * flow(p)
-    latency = way(p, 1) + p.core.vector_latency + SIGNAL
-    return Time(vector=steps * add, network=steps * network, latency=steps * latency)
-
-
-def over_k(p: Any, s: Streaming, w: Weights, loops: tuple[Loop, ...], cut: Scatter) -> tuple[Time, Time]:
-    """Return the time until the last sum is complete, and that of the last consumer behind it.
-
-    Parameters
-    ----------
-    p : MachineParams or many
-    s : Streaming
-    w : Weights
-        Its columns are those of one chunk, of all owners.
-    loops : tuple of Loop
-        What consumes a chunk of the owner.
-    cut : Scatter
-    """
-    row = row_of(p, s, w, ahead=0.0)
-    m, core = w.m, p.core
-    latency = core.vector_latency
-    several = row.whole.planes > 1
-    keep = (Loop(1.0, FP32, FP32),)
-    added = vector_slots(p, keep, m, w.width, row.whole) * row.number + vector_slots(p, keep, m, row.n, row.last)
-    added = np.where(several, added, 0.0)
-    reduction = reduced(p, m, cut.piece)
-    consumer: Array = 0.0
-    for loop in loops:
-        consumer = consumer + slots(p, m * cut.piece * loop.share, loop.read + loop.more, loop.write, loop.interval)
-    waits = way(p, 1) + flow(p) + latency
-    lanes = reduction.vector + consumer + added
-    filled = np.minimum(row.rows, p.dram.fifo_columns / p.dram.columns) * s.row
-    over = s.of(row.rows * cut.number) - row.rows * cut.number * s.row  # refreshes of all chunks
-    passing = chosen(
-        ("stream", row.rows * cut.number * s.row + over - filled),
-        ("array", row.array * cut.number),
-    )
-    chain = reduction.cycles + consumer + waits
-    slow = held_up(p, row.whole, row.array * cut.number / np.maximum(1.0, passing.cycles), 2 * FP32)
-    below = np.maximum(chain + reduction.vector * (slow - 1), lanes) - passing.cycles / cut.number
-    # additions that never find free ports run when the passes wait for a region
-    alone = chain * np.maximum(0.0, cut.number - REGIONS)
-    later = np.where(slow >= NEVER, alone, np.maximum(0.0, below) * (cut.number - 1))
-    bound = reduction.times(later / np.maximum(1.0, reduction.cycles))
-    behind = np.where(several, vector_slots(p, keep, m, row.n, row.last, beside=False) + latency, 0.0)
-    out = copied(p, row.whole.planes * m * w.width * FP32)
-    lead = Time(vector=behind, latency=row.whole.lead + row.last.drain + out + copied(p, m * w.k * 2) + SIGNAL)
-    under = Time(hidden=np.minimum(chain * (cut.number - 1), passing.cycles))
-    return passing + bound + lead + reduction + under, Time(vector=consumer, latency=latency)

@@ -141,3 +141,25 @@ def firsts(graph: OperatorGraph, gemm: Mapping[int, GemmPlan] | None = None) -> 
         if kind is OperatorKind.GATHER:
             seen.add(operator.layer)
     return found
+
+
+def begun(graph: OperatorGraph) -> list[tuple[bool, ...]]:
+    """Return of the tokens of an expert whether their sums begin with it, since none has had them before.
+
+    Told of its last projection and of what adds its result to the sums; empty for all other operators.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    """
+    seen: dict[int, set[int]] = {}
+    found: list[tuple[bool, ...]] = []
+    now: tuple[bool, ...] = ()
+    for operator in graph.operators:
+        if operator.kind is OperatorKind.GATHER:
+            had = seen.setdefault(operator.layer, set(range(graph.batch)) if graph.model.gating.shared_ffn else set())
+            now = tuple(token not in had for token in operator.tokens)
+            had.update(operator.tokens)
+        ending = operator.kind in {OperatorKind.DOWN, OperatorKind.COMBINE}
+        found.append(now if ending and operator.expert >= 0 else ())
+    return found

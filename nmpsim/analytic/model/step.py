@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from nmpsim.analytic.model.counts import StepCounts
+from nmpsim.analytic.model.places import words_from_results
 from nmpsim.analytic.model.residual import CACHED
 from nmpsim.analytic.model.rows import Shares, tiers_of
-from nmpsim.analytic.model.shares import firsts
+from nmpsim.analytic.model.shares import begun, firsts
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.times import StepTimes
 from nmpsim.analytic.model.units import SIGNAL, streaming, way
@@ -126,20 +127,21 @@ def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] =
     )
     loads[0] += graph.model.rope_dim > 0  # its angles are the first constant
     deepest = int(loads.max())
-    times = StepTimes(graph, params, schedule.gemm.__getitem__, schedule.attention, deepest=float(deepest))
+    words = words_from_results(schedule, params, tokens)
+    times = StepTimes(graph, params, schedule.gemm.__getitem__, schedule.attention, deepest=float(deepest), words=words)
     known: dict[tuple[Any, ...], Time] = {}
     found = []
-    for index, (operator, done, tier, first) in enumerate(
-        zip(graph.operators, work, tiers, firsts(graph, schedule.gemm), strict=True)
+    for index, (operator, done, tier, first, fresh) in enumerate(
+        zip(graph.operators, work, tiers, firsts(graph, schedule.gemm), begun(graph), strict=True)
     ):
         plan = schedule.gemm.get(index)
         key = (
             operator.kind, operator.name.rsplit(".", 1)[-1], operator.m, operator.n, operator.k, operator.vectors,
-            operator.expert >= 0, "shared" in operator.name, graph.model.has_experts(operator.layer), first, tier, plan,
-            tuple(schedule.gemm.get(i) for i in operator.depends),
+            operator.expert >= 0, "shared" in operator.name, graph.model.has_experts(operator.layer), first, fresh,
+            tier, plan, tuple(schedule.gemm.get(i) for i in operator.depends),
         )  # fmt: skip
         if key not in known:
-            known[key] = times.at(tier).of(index, first=first)
+            known[key] = times.at(tier).of(index, first=first, begun=fresh)
         found.append(
             Predicted(
                 operator,

@@ -14,7 +14,9 @@ import numpy as np
 
 from nmpsim.analytic.model import vectors as v
 from nmpsim.analytic.model.attending import Tasks, attention, brought
-from nmpsim.analytic.model.gemms import Loop, Scatter, Weights, gather, over_k, over_n, scatter_of
+from nmpsim.analytic.model.chunks import over_k, scatter_of
+from nmpsim.analytic.model.gemms import Loop, Weights, gather, over_n
+from nmpsim.analytic.model.places import WORDS, told_beside
 from nmpsim.analytic.model.rows import Shares
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.units import FP16, FP32, Array, Streaming, slots, streaming, up
@@ -36,6 +38,9 @@ from nmpsim.workload import (
 
 K = OperatorKind
 
+LONGEST = 3.0
+"""Slots of a loop beside which both words have been sent, wherever they stand."""
+
 SMALL = 1.0
 """Least cycles of an operator whose work is hidden under others."""
 
@@ -52,6 +57,8 @@ class StepTimes:
     attending : AttentionPlan or many
     deepest : array
         Rows of the embedding in the fullest bank.
+    words : int, optional
+        Banks from an expert's result to the words that tell of its space; None where it is not known.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class StepTimes:
         attending: AttentionPlan,
         *,
         deepest: Array,
+        words: int | None = None,
     ) -> None:
         self.graph, self.p, self.plans, self.plan = graph, p, plans, attending
         self.model, self.m = graph.model, graph.batch
@@ -74,6 +82,8 @@ class StepTimes:
         shard = graph.shard
         self.stack_share = 1 if shard is None else shard.share
         self.appends = shard is None or shard.appends
+        self.words = words
+        self.begun: tuple[bool, ...] = ()  # of the operator that is timed
         self._streams: dict[Shares, Streaming] = {}
         self.stream: Streaming = streaming(p, 0)
 
@@ -101,7 +111,7 @@ class StepTimes:
         self.stream = self._streams[tiers]
         return self
 
-    def of(self, index: int, *, first: bool = False) -> Time:
+    def of(self, index: int, *, first: bool = False, begun: tuple[bool, ...] = ()) -> Time:
         """Return the time of an operator.
 
         Parameters
@@ -110,9 +120,12 @@ class StepTimes:
             In the graph.
         first : bool
             It is the first gather of its layer.
+        begun : tuple of bool
+            Of the tokens of an expert, whether their sums begin with it.
         """
         o = self.graph.operators[index]
         kind = o.kind
+        self.begun = begun
         if kind in GEMM_KINDS:
             found, tail = self.gemm(index, self.plans(index))
             if kind in {K.QKV, K.LATENT, K.Q_UP, K.KV_UP, *HEAD_KINDS, K.ROUTER} or self._kept(o):
@@ -122,7 +135,7 @@ class StepTimes:
         elif kind in {K.SCORE, K.SOFTMAX, K.VALUE}:
             found = self.attention()[(K.SCORE, K.SOFTMAX, K.VALUE).index(kind)]
         else:
-            found = self._other(o, first=first)
+            found = self._combine(o, begun) if kind is K.COMBINE else self._other(o, first=first)
         return found + self.exchanged() if kind is self._exchanger() else found
 
     def _kept(self, o: Operator) -> bool:
@@ -133,6 +146,26 @@ class StepTimes:
         if self.latent is not None:
             return K.ABSORB if self.absorbed else K.KV_UP
         return K.ROPE if self.model.rope_dim else K.QK_NORM if self.model.qk_norm else K.QKV
+
+    def _told(self, index: int) -> Array:
+        """Cycles after its last sum for which a GEMM over K tells its neighbours, who are not waited for."""
+        over_k = self.graph.operators[index].kind in GEMM_KINDS and self.plans(index).over == OVER_K
+        return np.where(np.asarray(self.p.cores) > 1, WORDS, 0.0) if over_k else 0.0
+
+    def _combine(self, o: Operator, begun: tuple[bool, ...]) -> Time:
+        """A sum that begins reads the new part alone; the words that tell of its space are the last of the expert."""
+        p, fresh = self.p, sum(begun)
+        issue = fresh * slots(p, self.hidden, FP32, FP32) + (o.m - fresh) * slots(p, self.hidden, 2 * FP32, FP32)
+        told = np.where(self._told(o.depends[-1]) > 0, self._beside(o, begun), 0.0)
+        return Time(vector=issue, latency=p.core.vector_latency - told)
+
+    def _beside(self, o: Operator, begun: tuple[bool, ...]) -> Array:
+        """Cycles until neighbours are told of the space of an expert's result, beside the loop that adds it."""
+        if self.words is not None and begun:
+            return told_beside(self.p, int(self.hidden), begun, self.words)
+        # not known where the words stand: in half of the cases behind the first slot, and between the others
+        rows = np.minimum(LONGEST, o.m * slots(self.p, self.hidden, 2 * FP32, FP32))
+        return np.where(np.asarray(self.p.cores) > 1, WORDS + rows / 2, 0.0)
 
     def _other(self, o: Operator, *, first: bool) -> Time:
         p, m, s, model = self.p, self.m, self.stream, self.model
@@ -145,18 +178,19 @@ class StepTimes:
         if kind is K.POSITION:
             return v.rowwise(p, 1, m * self.hidden, 2 * FP16, FP16)
         if kind is K.NORM:
-            return self._norm(o)
+            return self._norm(o) + Time(latency=-self._before(o))
         if kind is K.QK_NORM and model.qk_norm == PER_HEAD:
             return v.head_norm(p, m, self.q + up(self.kv, 2), model.head_dim)
         if kind is K.QK_NORM and model.qk_norm == ALL_HEADS:
             queries, keys = self.q * model.head_dim, up(self.kv, 2) * model.head_dim
-            norms = v.norm(p, m, queries, parts=2) + v.normed(p, m, keys)
+            sums = Time(vector=slots(p, m * keys, FP16, 0))  # of keys; both exchanges are one
+            norms = v.norm(p, m, queries, parts=2) + sums + v.normed(p, m, keys)
             others = self.graph.stacks - 1
             return norms + v.hop(p, 1, 8 * m).times(others) if others else norms
         if kind is K.ROPE:
             if self.latent is not None:
                 return v.rope(p, m, self.q + 1, self.latent.rope)
-            return v.rope(p, m, self.q + up(self.kv, 2), model.head_dim)
+            return v.rope(p, m, self.q + up(self.kv, 2), model.head_dim, chained=True)
         if kind is K.KV_APPEND:
             return self._append()
         if kind is K.ACTIVATION:
@@ -167,12 +201,10 @@ class StepTimes:
             return self._tail(o.depends[0]) + v.to_one(p, m)
         if kind is K.TOPK:
             return self._topk()
-        if kind is K.GATHER:
-            copies = v.rowwise(p, o.m, model.hidden, FP16, FP16)
-            if first and not model.gating.shared_ffn:
-                return self._under(gather(p, m, self.hidden * FP16), self._topk()) + copies
-            return copies + gather(p, m, self.hidden * FP16) if first else copies
-        return v.rowwise(p, o.m, self.hidden, 2 * FP32, FP32)  # combine
+        copies = v.rowwise(p, o.m, model.hidden, FP16, FP16)  # gather of an expert
+        if first and not model.gating.shared_ffn:
+            return self._under(gather(p, m, self.hidden * FP16), self._topk()) + copies
+        return copies + gather(p, m, self.hidden * FP16) if first else copies
 
     @staticmethod
     def _under(time: Time, other: Time) -> Time:
@@ -242,16 +274,19 @@ class StepTimes:
             latent = self.latent
             per = self.q * (up(latent.kv_rank * FP16, flit) + up(latent.rope * FP16, flit))
             sent = m * parts * away * per
-            copies = m * parts / p.cores * self.q * model.key_dim
-            return v.exchange(p, sent / 2, sent * behind, copies)
+            copied = slots(p, m * parts / p.cores * self.q * model.key_dim, FP16, FP16)
+            return v.exchange(p, sent / 2, sent * behind, copied)
         per = up(model.head_dim * FP16, flit)
-        copies = near * m * model.head_dim * (self.q * parts + self.kv)
         if self.latent is not None:
             rope = model.heads * m * (1 - 1 / p.cores) * up(self.latent.rope * FP16, flit) / 2
-            return v.exchange(p, rope, rope, near * m * self.q * 4 * model.head_dim)
+            copied = slots(p, near * m * self.q * 4 * model.head_dim, FP16, FP16)
+            return v.exchange(p, rope, rope, copied)
+        # a run ends where the next task is another part of the same sequence; only the last part takes new ones
+        own = v.copies(p, self.q, m * (parts - 1) + 1, m * parts, model.head_dim)
+        own = own + v.copies(p, self.kv, np.where(parts > 1, m, 1), m, model.head_dim)
         rows = self.q * m * parts * self.stack_share + self.kv * m
         sent = np.where(away > 0, rows * per * away, 0.0)
-        return v.exchange(p, sent, sent, copies)
+        return v.exchange(p, sent, sent, near * own)
 
     def attention(self) -> tuple[Time, Time, Time]:
         """Return the times of scores, softmax and values of a layer."""
@@ -335,7 +370,10 @@ class StepTimes:
         core = self.p.core
         kind, bias = o.kind, FP16 if o.vectors else 0
         if kind is K.GATE_UP:
-            return Loop(0.5, FP32, 0, 0, core.exp_interval), Loop(0.5, FP32, FP16, 0, core.sqrt_interval)
+            return (
+                Loop(0.5, FP32, 0, 0, core.exp_interval, core.columns),
+                Loop(0.5, FP32, FP16, 0, core.sqrt_interval, core.columns),
+            )
         if kind is K.LM_HEAD:
             return (Loop(1.0, FP32, 0),)
         if kind is K.ROUTER or self._kept(o):
@@ -366,15 +404,29 @@ class StepTimes:
             return body, tail + replace(told, latency=0.0)  # the last word is under way when the router is through
         if plan.over != OVER_K:
             weights = Weights(shape, o.m, o.k, columns, np.minimum(width, columns), packed)
-            return over_n(p, self.stream, weights, loops, self._entry(o))
+            return over_n(p, self.stream, weights, loops, self._entry(o) + Time(latency=-self._before(o)))
         whole = o.n if o.kind is not K.GATE_UP else 2 * (o.n // 2)
         unit = 2 * p.core.columns if o.kind is K.GATE_UP else 0
-        owners = np.minimum(p.cores, up(whole, p.core.columns))
-        cut: Scatter = scatter_of(p, columns, owners, plan.chunks, unit)
-        chunk = up(whole, cut.number)
+        cut = scatter_of(p, whole, unit or p.core.columns, columns, plan.chunks, unit)
         depth = self.share(o.k) if o.kind is K.DOWN else self.hidden
-        weights = Weights(shape, o.m, depth, chunk, np.minimum(width, chunk), packed)
-        return over_k(p, self.stream, weights, loops, cut)
+        body, tail = over_k(p, self.stream, Weights(shape, o.m, depth, whole, width, packed), loops, cut)
+        routed = o.kind is K.DOWN and o.expert >= 0
+        words = self._beside(o, self.begun) if routed else np.where(np.asarray(p.cores) > 1, WORDS, 0.0)
+        return body + Time(latency=-self._before(o)), tail + Time(latency=words)
+
+    def _before(self, o: Operator) -> Array:
+        """Cycles by which an operator begins before the one it waits for has told its neighbours of its space."""
+        before = self.graph.operators[o.depends[0]] if o.depends else o
+        if o.kind is K.DOWN and before.kind is K.ACTIVATION:
+            return self._told(before.depends[0])
+        if o.kind is K.NORM and before.kind is K.RESIDUAL and self._alone(before):
+            return self._told(before.depends[1])
+        return 0.0
+
+    def _alone(self, o: Operator) -> bool:
+        """Whether a residual is nothing but the tail of the GEMM before it."""
+        experts = o.name.endswith("ffn_residual") and self.model.has_experts(o.layer)
+        return not experts and self.graph.stacks == 1
 
 
 def _form(shape: PassPlan) -> tuple[int, Array, int, int]:

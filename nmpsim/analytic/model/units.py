@@ -170,9 +170,11 @@ def _tree(p: Any, split: int, contiguous: int, m: Array, n: Array, k: Array) -> 
         own, outer, inner = k * one, up(up(n, cols), slices), one
         write = up(m * cols * FP32 * slices, core.edge_bytes)
 
+    def streamed(size: Array) -> Array:
+        return m * (up(size * cols, engines * taps) if by_k else up(size, taps) * up(cols, engines))
+
     def fold(size: Array) -> Array:
-        places = up(size * cols, engines * taps) if by_k else up(size, taps) * up(cols, engines)
-        return np.maximum(m * places, size)
+        return np.maximum(streamed(size), size)
 
     whole, rest = np.floor(own / held), own % held
     streaming = (whole * fold(held) + np.where(rest > 0, fold(rest), 0)) * inner
@@ -182,7 +184,9 @@ def _tree(p: Any, split: int, contiguous: int, m: Array, n: Array, k: Array) -> 
     cycles = np.maximum(np.maximum(output, outer * write), waiting)
     fits = np.where(m * cols * FP32 > core.psum_bytes // core.fold_sets, NEVER, 1.0)
     beats = own * inner if by_k else own * outer
-    return Passes(cycles * fits, core.pe_latency + write + held * one, beats * one, 0 * one, 0 * one, one, held * one)
+    final = np.where(rest > 0, rest, held)
+    drain = core.pe_latency + write + streamed(final) - fold(final)  # nothing is loaded under the last fold
+    return Passes(cycles * fits, drain * one, beats * one, 0 * one, 0 * one, one, held * one)
 
 
 @dataclass(frozen=True)

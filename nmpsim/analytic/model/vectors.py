@@ -95,7 +95,7 @@ def head_norm(p: Any, m: Array, heads: Array, width: Array) -> Time:
     return Time(vector=heads * (one + slots(p, m * width, 2 * FP16, FP16)), latency=_pipeline(p))
 
 
-def rope(p: Any, m: Array, heads: Array, width: Array) -> Time:
+def rope(p: Any, m: Array, heads: Array, width: Array, *, chained: bool = False) -> Time:
     """Return the time of the rotation of heads.
 
     Parameters
@@ -103,11 +103,14 @@ def rope(p: Any, m: Array, heads: Array, width: Array) -> Time:
     p : MachineParams or many
     m, heads, width : array
         Rows, heads of the busiest PU, columns of each.
+    chained : bool
+        Each head waits for the one before it.
     """
-    return Time(vector=heads * slots(p, m * width, 2 * FP16 + 2 * FP32, FP16), latency=_pipeline(p))
+    turns = slots(p, m * width, 2 * FP16 + 2 * FP32, FP16)
+    return Time(vector=heads * turns, latency=_pipeline(p, heads if chained else 1))
 
 
-def exchange(p: Any, sent: Array, crossing: Array, copies: Array) -> Time:
+def exchange(p: Any, sent: Array, crossing: Array, copied: Array) -> Time:
     """Return the time until projected heads have left for their tasks.
 
     Parameters
@@ -117,12 +120,23 @@ def exchange(p: Any, sent: Array, crossing: Array, copies: Array) -> Time:
         Flits that a port of the busiest PU sends.
     crossing : array
         Flits that the link to the busiest port carries while it holds up all others.
-    copies : array
-        Elements that stay on their PU.
+    copied : array
+        Slots in which what stays on its PU is copied.
     """
     network = np.maximum(sent * flow(p), crossing * p.noc_period / p.core_period)
-    vector = slots(p, copies, FP16, FP16)
-    return Time(network=network, vector=np.maximum(0.0, vector - network), latency=_pipeline(p))
+    return Time(network=network, vector=np.maximum(0.0, copied - network), latency=_pipeline(p))
+
+
+def copies(p: Any, heads: Array, runs: Array, rows: Array, width: Array) -> Array:
+    """Return the slots in which heads are copied, one operation for each run of tasks that lie side by side.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    heads, runs, rows, width : array
+        Heads, runs of each, rows of all runs together, columns of a head.
+    """
+    return heads * runs * slots(p, rows / np.maximum(1.0, runs) * width, FP16, FP16)
 
 
 def append(s: Streaming, stores: Array, together: Array, deepest: Array) -> Time:
