@@ -11,10 +11,10 @@ from nmpsim.analytic.messages import (
     flits,
     message_cycles,
     reduce_scatter_cycles,
-    router_cycles,
     sum_scatter_cycles,
     to_all_cycles,
 )
+from nmpsim.analytic.network import router_cycles
 from nmpsim.analytic.passes import Taken, taken
 from nmpsim.program.beats import Tile, beat_counts
 from nmpsim.program.isa import EXP_RATE, PLAIN_RATE, V_ADD
@@ -88,7 +88,7 @@ def test_a_message_takes_its_flits_and_its_way(rows, size, hops):
     params = MACHINES[SNAKE]
     assert flits(params, rows, size) * params.noc.flit_bytes >= rows * size
     near, far = message_cycles(params, rows, size, hops), message_cycles(params, rows, size, hops + 1)
-    step = (params.noc.nLINK + router_cycles(params)) * params.noc_period / params.core_period
+    step = (params.noc.nLINK + router_cycles(params.noc)) * params.noc_period / params.core_period
     assert far - near == pytest.approx(step)
     assert near > flits(params, rows, size)
 
