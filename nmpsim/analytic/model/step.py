@@ -14,6 +14,7 @@ from nmpsim.analytic.model.residual import CACHED
 from nmpsim.analytic.model.rows import Shares, tiers_of
 from nmpsim.analytic.model.shares import begun, firsts
 from nmpsim.analytic.model.spent import Time
+from nmpsim.analytic.model.stores import stored_by
 from nmpsim.analytic.model.times import StepTimes
 from nmpsim.analytic.model.units import SIGNAL, streaming, way
 from nmpsim.analytic.model.work import Work
@@ -128,7 +129,10 @@ def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] =
     loads[0] += graph.model.rope_dim > 0  # its angles are the first constant
     deepest = int(loads.max())
     words = words_from_results(schedule, params, tokens)
-    times = StepTimes(graph, params, schedule.gemm.__getitem__, schedule.attention, deepest=float(deepest), words=words)
+    stores = stored_by(graph, schedule.attention, params)
+    times = StepTimes(
+        graph, params, schedule.gemm.__getitem__, schedule.attention, deepest=float(deepest), words=words, stores=stores
+    )
     known: dict[tuple[Any, ...], Time] = {}
     found = []
     for index, (operator, done, tier, first, fresh) in enumerate(

@@ -6,25 +6,27 @@ of the activation or residual behind it what the last result still takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nmpsim.analytic.model import vectors as v
-from nmpsim.analytic.model.attending import Tasks, attention, brought
 from nmpsim.analytic.model.chunks import over_k, scatter_of
 from nmpsim.analytic.model.gemms import Loop, Weights, gather, over_n
+from nmpsim.analytic.model.heads import SMALL, HeadTimes, form_of
 from nmpsim.analytic.model.places import WORDS, told_beside
 from nmpsim.analytic.model.rows import Shares
+from nmpsim.analytic.model.shares import column_counts
 from nmpsim.analytic.model.spent import Time
+from nmpsim.analytic.model.stores import Banks
 from nmpsim.analytic.model.units import FP16, FP32, Array, Streaming, slots, streaming, up
-from nmpsim.program.isa import SPLIT_K, WS, expansion
+from nmpsim.program.isa import SPLIT_K, expansion
 from nmpsim.program.packing import CODES
 from nmpsim.program.schedule import OVER_K, AttentionPlan, GemmPlan, PassPlan
+from nmpsim.spec.params import RING
 from nmpsim.workload import (
-    ABSORBED,
     ALL_HEADS,
     GEMM_KINDS,
     HEAD_KINDS,
@@ -41,11 +43,8 @@ K = OperatorKind
 LONGEST = 3.0
 """Slots of a loop beside which both words have been sent, wherever they stand."""
 
-SMALL = 1.0
-"""Least cycles of an operator whose work is hidden under others."""
 
-
-class StepTimes:
+class StepTimes(HeadTimes):
     """Times of the operators of a step on one chip, or on many at once.
 
     Parameters
@@ -59,6 +58,8 @@ class StepTimes:
         Rows of the embedding in the fullest bank.
     words : int, optional
         Banks from an expert's result to the words that tell of its space; None where it is not known.
+    stores : sequence of Banks, optional
+        Into which banks PUs store new keys and values; None where it is not known.
     """
 
     def __init__(
@@ -70,22 +71,15 @@ class StepTimes:
         *,
         deepest: Array,
         words: int | None = None,
+        stores: Sequence[Banks] | None = None,
     ) -> None:
-        self.graph, self.p, self.plans, self.plan = graph, p, plans, attending
-        self.model, self.m = graph.model, graph.batch
+        super().__init__(graph, p, attending, stores=stores)
+        self.plans = plans
         self.deepest = deepest
-        self.latent = self.model.latent
-        self.absorbed = self.latent is not None and self.latent.form == ABSORBED
         self.hidden = self.share(self.model.hidden)
-        self.q = up(self.model.heads, p.cores)
-        self.kv = up(0 if self.latent is not None else 2 * self.model.kv_heads, p.cores)
-        shard = graph.shard
-        self.stack_share = 1 if shard is None else shard.share
-        self.appends = shard is None or shard.appends
         self.words = words
         self.begun: tuple[bool, ...] = ()  # of the operator that is timed
         self._streams: dict[Shares, Streaming] = {}
-        self.stream: Streaming = streaming(p, 0)
 
     def share(self, columns: Array) -> Array:
         """Return the columns of the widest PU, dealt out in whole blocks.
@@ -184,7 +178,8 @@ class StepTimes:
         if kind is K.QK_NORM and model.qk_norm == ALL_HEADS:
             queries, keys = self.q * model.head_dim, up(self.kv, 2) * model.head_dim
             sums = Time(vector=slots(p, m * keys, FP16, 0))  # of keys; both exchanges are one
-            norms = v.norm(p, m, queries, parts=2) + sums + v.normed(p, m, keys)
+            late = None if self.stores is None else (True,) * p.cores
+            norms = v.norm(p, m, queries, parts=2, late=late) + sums + v.normed(p, m, keys)
             others = self.graph.stacks - 1
             return norms + v.hop(p, 1, 8 * m).times(others) if others else norms
         if kind is K.ROPE:
@@ -192,19 +187,34 @@ class StepTimes:
                 return v.rope(p, m, self.q + 1, self.latent.rope)
             return v.rope(p, m, self.q + up(self.kv, 2), model.head_dim, chained=True)
         if kind is K.KV_APPEND:
-            return self._append()
+            return self.append(self._since_weights(o) if self.stores is not None else (0.0, 0.0))
         if kind is K.ACTIVATION:
             return self._tail(o.depends[0])
         if kind is K.RESIDUAL:
             return self._residual(o)
         if kind is K.SAMPLING:
-            return self._tail(o.depends[0]) + v.to_one(p, m)
+            return self._tail(o.depends[0]) + v.to_one(p, m, self._hops_of_last(o.depends[0]))
         if kind is K.TOPK:
             return self._topk()
         copies = v.rowwise(p, o.m, model.hidden, FP16, FP16)  # gather of an expert
         if first and not model.gating.shared_ffn:
             return self._under(gather(p, m, self.hidden * FP16), self._topk()) + copies
         return copies + gather(p, m, self.hidden * FP16) if first else copies
+
+    def _since_weights(self, o: Operator) -> tuple[float, float]:
+        """Refreshes that a bank owes when the projection before has read its weights, and cycles from then to its end.
+
+        A bank that reads as fast as it can lets refreshes wait; one that waits for the array does them.
+        """
+        past, before = 0.0, o.depends[0]
+        while self.graph.operators[before].kind not in GEMM_KINDS:
+            past += float(self.of(before).cycles)
+            before = self.graph.operators[before].depends[0]
+        projection = self.graph.operators[before]
+        entry = self._entry(projection) if self.plans(before).over != OVER_K else Time()
+        busy, dram = float(self.gemm(before, self.plans(before))[0].stream), self.p.dram
+        past += float(self.of(before).cycles) - float(entry.cycles) - busy
+        return min(float(dram.postpone), busy / float(self.stream.interval)), past
 
     @staticmethod
     def _under(time: Time, other: Time) -> Time:
@@ -227,29 +237,45 @@ class StepTimes:
             return arrived + v.picked(p, m, model.experts, model.experts_per_token, planes, gating.groups)
         return arrived + v.routed(p, m, model.experts, model.experts_per_token, planes, every=not gating.normalise)
 
+    def _late(self, columns: int, *, alike: bool = False) -> tuple[bool, ...] | None:
+        """PUs that are through last with columns of which some have a wider slice; all if they are alike."""
+        if self.stores is None:
+            return None
+        own = column_counts(columns, self.p.core.columns, self.p.cores)
+        return tuple(bool(alike or n == own.max()) for n in own)
+
+    def _hops_of_last(self, index: int) -> Array:
+        """Links from PU 0 to those that are through last with a projection: the widest slices.
+
+        Which of them is the very last depends on when the input has reached it; the mean is taken.  The furthest of all
+        where slices are not known.
+        """
+        p = self.p
+        late = self._late(self.graph.operators[index].n)
+        if late is None or p.noc.kind != RING:
+            return v.furthest(p)
+        return sum(min(i, p.cores - i) for i, last in enumerate(late) if last) / sum(late)
+
+    def _begins_alike(self, o: Operator) -> bool:
+        """Whether what comes before a norm takes all PUs about as long: no GEMM of slices that may be uneven."""
+        before = self.graph.operators[o.depends[0]]
+        return before.kind is not K.RESIDUAL or not self._alone(before)
+
     def _norm(self, o: Operator) -> Time:
         latent = self.latent
         name = o.name.rsplit(".", 1)[-1]
         if latent is None or name not in {"q_norm", "kv_norm"}:
             even = self.model.hidden / (self.hidden * self.p.cores)
-            return v.norm(self.p, self.m, self.hidden, layered=self.model.norm == LAYER_NORM, even=even)
+            late = self._late(self.model.hidden, alike=not o.depends or self._begins_alike(o))
+            return v.norm(self.p, self.m, self.hidden, layered=self.model.norm == LAYER_NORM, even=even, late=late)
         both = self.share(latent.q_rank + latent.kv_rank)
         if name == "q_norm":
             return v.norm(
-                self.p, self.m, np.minimum(both, latent.q_rank), parts=2, even=latent.q_rank / (both * self.p.cores)
-            )
-        return replace(v.normed(self.p, self.m, np.minimum(both, latent.kv_rank)), latency=0.0)
-
-    def _append(self) -> Time:
-        p, model = self.p, self.model
-        cols = p.core.columns
-        owners = up(model.kv_heads * self.m, p.cores)
-        keys, values = up(model.key_dim, cols), up(model.value_dim, cols)
-        # tasks begin at different strips; where strips hold adjacent tokens, only groups take turns
-        shape = self.plan.value
-        turns = p.core.strips // shape.group if shape.flow == WS else p.core.strips
-        deepest = keys * up(owners, p.core.strips) + values * up(owners, turns)
-        return v.append(self.stream, owners * (keys + values), keys + values, deepest)
+                self.p, self.m, np.minimum(both, latent.q_rank), parts=2, even=latent.q_rank / (both * self.p.cores),
+                late=self._late(latent.q_rank + latent.kv_rank),
+            )  # fmt: skip
+        # the last PU has columns of queries alone, and goes through that of keys and values with none
+        return Time(vector=1.0, latency=self.p.core.vector_latency)
 
     def _tail(self, index: int) -> Time:
         return self.gemm(index, self.plans(index))[1]
@@ -261,73 +287,6 @@ class StepTimes:
         if o.name.endswith("ffn_residual") and self.model.has_experts(o.layer):
             return v.rowwise(p, 1, m * self.hidden, FP32 + FP16, FP16)
         return self._tail(o.depends[1])
-
-    def exchanged(self) -> Time:
-        """Return the time in which projected heads come to their tasks."""
-        p, m, model = self.p, self.m, self.model
-        groups, parts = model.kv_heads, self.plan.parts
-        flit = p.noc.flit_bytes
-        near = np.minimum(1.0, groups / p.cores)
-        away = 1 - near
-        behind = p.cores / 2  # all PUs send to one after the other, which takes in a flit at each of two ports
-        if self.latent is not None and self.absorbed:
-            latent = self.latent
-            per = self.q * (up(latent.kv_rank * FP16, flit) + up(latent.rope * FP16, flit))
-            sent = m * parts * away * per
-            copied = slots(p, m * parts / p.cores * self.q * model.key_dim, FP16, FP16)
-            return v.exchange(p, sent / 2, sent * behind, copied)
-        per = up(model.head_dim * FP16, flit)
-        if self.latent is not None:
-            rope = model.heads * m * (1 - 1 / p.cores) * up(self.latent.rope * FP16, flit) / 2
-            copied = slots(p, near * m * self.q * 4 * model.head_dim, FP16, FP16)
-            return v.exchange(p, rope, rope, copied)
-        # a run ends where the next task is another part of the same sequence; only the last part takes new ones
-        own = v.copies(p, self.q, m * (parts - 1) + 1, m * parts, model.head_dim)
-        own = own + v.copies(p, self.kv, np.where(parts > 1, m, 1), m, model.head_dim)
-        rows = self.q * m * parts * self.stack_share + self.kv * m
-        sent = np.where(away > 0, rows * per * away, 0.0)
-        return v.exchange(p, sent, sent, near * own)
-
-    def attention(self) -> tuple[Time, Time, Time]:
-        """Return the times of scores, softmax and values of a layer."""
-        p, m, model, plan = self.p, self.m, self.model, self.plan
-        parts, groups = plan.parts, model.kv_heads
-        own = up(m * groups * parts, p.cores)
-        rows = self.graph.group / plan.turns
-        several = parts * self.stack_share
-        code = CODES[plan.kv]
-        tasks = Tasks(
-            own, plan.together, plan.turns, rows, up(self.graph.tokens, parts), model.key_dim, model.value_dim,
-            _form(plan.score), _form(plan.value), 1 / expansion(code),
-            FP32 if self.absorbed or np.max(several) > 1 else FP16, self.absorbed, self.appends,
-        )  # fmt: skip
-        return attention(p, self.stream, tasks, *self._returned(own, several))
-
-    def _returned(self, own: Array, several: Array) -> tuple[Time, Time]:
-        """Time of bringing results to where parts are added up, and of adding them."""
-        p, m, model, plan = self.p, self.m, self.model, self.plan
-        core, value = p.core, model.value_dim
-        latency = core.vector_latency
-        if self.absorbed:
-            number = m * plan.parts * (1 - 1 / p.cores) * self.stack_share
-            sent = brought(p, number, self.q, value * FP32, v.furthest(p), p.cores / 2)
-            add = m * (
-                slots(p, self.q * several, 2 * FP32, 0, core.exp_interval)
-                + slots(p, self.q * value, several * FP32, FP16)
-            )
-            return sent, Time(vector=add, latency=latency)
-        owners = up(m * model.kv_heads, p.cores)
-        messages = owners * plan.turns * np.maximum(0, several - np.minimum(plan.parts, own))
-        rows = self.graph.group / plan.turns
-        hops = np.minimum(v.furthest(p), up(plan.parts, own))
-        sent = brought(p, messages, 1, rows * (value * FP32 + 2 * FP32), hops)
-        add = (
-            owners
-            * plan.turns
-            * (slots(p, rows * several, 2 * FP32, 0, core.exp_interval) + slots(p, rows * value, several * FP32, FP16))
-        )
-        some = np.where(several > 1, 1.0, 0.0)
-        return sent.times(some), Time(vector=add, latency=latency).times(some)
 
     def columns_of(self, o: Operator) -> Array:
         """Return the result columns of a GEMM on the busiest PU.
@@ -391,7 +350,7 @@ class StepTimes:
         plan : GemmPlan
         """
         o, p = self.graph.operators[index], self.p
-        shape, loops = _form(plan.shape), self._loops(o)
+        shape, loops = form_of(plan.shape), self._loops(o)
         width, packed = _width(p, plan.shape, paired=o.kind is K.GATE_UP), _packed(plan.shape)
         if o.kind in HEAD_KINDS:
             weights = Weights(shape, o.m, o.k, o.n, np.minimum(width, o.n), packed)
@@ -427,10 +386,6 @@ class StepTimes:
         """Whether a residual is nothing but the tail of the GEMM before it."""
         experts = o.name.endswith("ffn_residual") and self.model.has_experts(o.layer)
         return not experts and self.graph.stacks == 1
-
-
-def _form(shape: PassPlan) -> tuple[int, Array, int, int]:
-    return shape.flow, shape.group, shape.split, shape.contiguous
 
 
 def _width(p: Any, shape: PassPlan, *, paired: bool) -> Array:

@@ -203,6 +203,8 @@ class Streaming:
         From a request to the first beat at the strip.
     write : array
         Of a stored beat: from row to row.
+    stored : array
+        Of a stored beat: from the opening of its row until it is known to be written.
     refreshed : array
         Of one refresh.
     interval : array
@@ -213,6 +215,7 @@ class Streaming:
     postponed: Array
     first: Array
     write: Array
+    stored: Array
     refreshed: Array
     interval: Array
 
@@ -272,6 +275,7 @@ def streaming(p: Any, tier: Array) -> Streaming:
         dram.postpone,
         first * ratio + 2,
         np.maximum(apart(ACT, ACT), stored) * ratio,
+        (apart(ACT, WR) + 1) * ratio + SIGNAL,
         refreshed * ratio,
         dram.nREFI * ratio,
     )

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from nmpsim.analytic.model.meeting import FEW, told
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.units import FP16, FP32, SIGNAL, Array, Streaming, flits, flow, slots, up, way
-from nmpsim.spec.params import CROSSBAR, MESH
+from nmpsim.spec.params import CROSSBAR, MESH, RING
+
+Late = tuple[bool, ...]
 
 
 def furthest(p: Any) -> Array:
@@ -46,7 +49,9 @@ def to_all(p: Any, size: Array) -> Time:
     return Time(network=some * np.maximum(sent, crossing), latency=some * way(p, furthest(p)))
 
 
-def norm(p: Any, m: Array, n: Array, *, layered: bool = False, parts: int = 1, even: Array = 1.0) -> Time:
+def norm(
+    p: Any, m: Array, n: Array, *, layered: bool = False, parts: int = 1, even: Array = 1.0, late: Late | None = None
+) -> Time:
     """Return the time of a norm of columns that are sliced over the PUs.
 
     Parameters
@@ -60,12 +65,19 @@ def norm(p: Any, m: Array, n: Array, *, layered: bool = False, parts: int = 1, e
         Norms that share one exchange.
     even : array
         Mean slice over the widest: PUs with less have told theirs before.
+    late : tuple of bool, optional
+        Of every PU, whether it is among the last that tell; None where it is not known.
     """
     passes = 2 if layered else 1
     sums = passes * slots(p, m * n, FP16, 0)
-    told = to_all(p, passes * parts * m * FP32)
-    told = replace(told, network=told.network * even)
-    return Time(vector=sums, latency=_pipeline(p)) + told + normed(p, m, n, layered=layered)
+    size = passes * parts * m * FP32
+    all_told = to_all(p, size)
+    if late is not None and p.noc.kind == RING and not p.noc.multicast_lanes and flits(p, 1, size) <= FEW:
+        met = told(p, int(flits(p, 1, size)), late)
+        all_told = replace(all_told, network=max(0.0, met - float(all_told.latency)))
+    else:
+        all_told = replace(all_told, network=all_told.network * even)
+    return Time(vector=sums, latency=_pipeline(p)) + all_told + normed(p, m, n, layered=layered)
 
 
 def normed(p: Any, m: Array, n: Array, *, layered: bool = False) -> Time:
@@ -217,18 +229,20 @@ def rowwise(p: Any, m: Array, n: Array, read: Array, write: Array) -> Time:
     return Time(vector=m * slots(p, n, read, write), latency=_pipeline(p))
 
 
-def to_one(p: Any, m: Array) -> Time:
+def to_one(p: Any, m: Array, hops: Array) -> Time:
     """Return the time in which the best tokens of all PUs are merged on one.
 
     Parameters
     ----------
     p : MachineParams or many
     m : array
+    hops : array
+        Links from it to the one that is last.
     """
     count = flits(p, 1, 8 * m)
     merge = slots(p, m * p.cores, 2 * FP32, 0) + slots(p, m, 0, 2 * FP32)
     some = np.where(np.asarray(p.cores) > 1, 1.0, 0.0)
-    return Time(vector=merge, network=some * count * flow(p), latency=some * way(p, furthest(p)) + _pipeline(p))
+    return Time(vector=merge, network=some * count * flow(p), latency=some * way(p, hops) + _pipeline(p))
 
 
 def hop(p: Any, m: Array, size: Array) -> Time:

@@ -1,0 +1,147 @@
+"""Time of what happens to heads: their way to the tasks, stores of new keys and values, attention, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nmpsim.analytic.model import vectors as v
+from nmpsim.analytic.model.attending import Tasks, attention, brought
+from nmpsim.analytic.model.spent import Time
+from nmpsim.analytic.model.stores import Banks, stores
+from nmpsim.analytic.model.units import FP16, FP32, SIGNAL, Array, Streaming, slots, streaming, up
+from nmpsim.program.isa import WS, expansion
+from nmpsim.program.packing import CODES
+from nmpsim.program.schedule import AttentionPlan, PassPlan
+from nmpsim.workload import ABSORBED, OperatorGraph
+
+SMALL = 1.0
+"""Least cycles of an operator whose work is hidden under others."""
+
+
+class HeadTimes:
+    """Times of the heads of a layer on one chip, or on many at once.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    p : MachineParams or many
+    plan : AttentionPlan or many
+    stores : sequence of Banks, optional
+        Into which banks PUs store new keys and values; None where it is not known.
+    """
+
+    def __init__(self, graph: OperatorGraph, p: Any, plan: AttentionPlan, *, stores: Sequence[Banks] | None) -> None:
+        self.graph, self.p, self.plan = graph, p, plan
+        self.model, self.m = graph.model, graph.batch
+        self.latent = self.model.latent
+        self.absorbed = self.latent is not None and self.latent.form == ABSORBED
+        self.q = up(self.model.heads, p.cores)
+        self.kv = up(0 if self.latent is not None else 2 * self.model.kv_heads, p.cores)
+        shard = graph.shard
+        self.stack_share = 1 if shard is None else shard.share
+        self.appends = shard is None or shard.appends
+        self.stores = stores
+        self.stream: Streaming = streaming(p, 0)
+
+    def exchanged(self) -> Time:
+        """Return the time in which projected heads come to their tasks."""
+        p, m, model = self.p, self.m, self.model
+        groups, parts = model.kv_heads, self.plan.parts
+        flit = p.noc.flit_bytes
+        near = np.minimum(1.0, groups / p.cores)
+        away = 1 - near
+        behind = p.cores / 2  # all PUs send to one after the other, which takes in a flit at each of two ports
+        if self.latent is not None and self.absorbed:
+            latent = self.latent
+            per = self.q * (up(latent.kv_rank * FP16, flit) + up(latent.rope * FP16, flit))
+            sent = m * parts * away * per
+            copied = slots(p, m * parts / p.cores * self.q * model.key_dim, FP16, FP16)
+            return v.exchange(p, sent / 2, sent * behind, copied)
+        per = up(model.head_dim * FP16, flit)
+        if self.latent is not None:
+            rope = model.heads * m * (1 - 1 / p.cores) * up(self.latent.rope * FP16, flit) / 2
+            copied = slots(p, near * m * self.q * 4 * model.head_dim, FP16, FP16)
+            return v.exchange(p, rope, rope, copied)
+        # a run ends where the next task is another part of the same sequence; only the last part takes new ones
+        own = v.copies(p, self.q, m * (parts - 1) + 1, m * parts, model.head_dim)
+        own = own + v.copies(p, self.kv, np.where(parts > 1, m, 1), m, model.head_dim)
+        rows = self.q * m * parts * self.stack_share + self.kv * m
+        sent = np.where(away > 0, rows * per * away, 0.0)
+        return v.exchange(p, sent, sent, near * own)
+
+    def append(self, waited: tuple[float, float] = (0.0, 0.0)) -> Time:
+        """Return the time in which new keys and values are stored.
+
+        Parameters
+        ----------
+        waited : (float, float)
+            Refreshes that a bank owes when weights have been read, and cycles since then.
+        """
+        p, model = self.p, self.model
+        if self.absorbed and self.m == 1:  # the only owner is the last PU: it has all before it is through with sending
+            return Time(vector=SMALL)
+        if self.stores is not None:
+            whole, moved = stores(p, self.stream, self.stores, *waited)
+            return Time(stream=max(0.0, whole - moved), vector=min(whole, moved), latency=SIGNAL)
+        cols = p.core.columns
+        owners = up(model.kv_heads * self.m, p.cores)
+        keys, values = up(model.key_dim, cols), up(model.value_dim, cols)
+        # tasks begin at different strips; where strips hold adjacent tokens, only groups take turns
+        shape = self.plan.value
+        turns = p.core.strips // shape.group if shape.flow == WS else p.core.strips
+        deepest = keys * up(owners, p.core.strips) + values * up(owners, turns)
+        return v.append(self.stream, owners * (keys + values), keys + values, deepest)
+
+    def attention(self) -> tuple[Time, Time, Time]:
+        """Return the times of scores, softmax and values of a layer."""
+        p, m, model, plan = self.p, self.m, self.model, self.plan
+        parts, groups = plan.parts, model.kv_heads
+        own = up(m * groups * parts, p.cores)
+        rows = self.graph.group / plan.turns
+        several = parts * self.stack_share
+        code = CODES[plan.kv]
+        tasks = Tasks(
+            own, plan.together, plan.turns, rows, up(self.graph.tokens, parts), model.key_dim, model.value_dim,
+            form_of(plan.score), form_of(plan.value), 1 / expansion(code),
+            FP32 if self.absorbed or np.max(several) > 1 else FP16, self.absorbed, self.appends,
+        )  # fmt: skip
+        return attention(p, self.stream, tasks, *self._returned(own, several))
+
+    def _returned(self, own: Array, several: Array) -> tuple[Time, Time]:
+        """Time of bringing results to where parts are added up, and of adding them."""
+        p, m, model, plan = self.p, self.m, self.model, self.plan
+        core, value = p.core, model.value_dim
+        latency = core.vector_latency
+        if self.absorbed:
+            number = m * plan.parts * (1 - 1 / p.cores) * self.stack_share
+            sent = brought(p, number, self.q, value * FP32, v.furthest(p), p.cores / 2)
+            add = m * (
+                slots(p, self.q * several, 2 * FP32, 0, core.exp_interval)
+                + slots(p, self.q * value, several * FP32, FP16)
+            )
+            return sent, Time(vector=add, latency=latency)
+        owners = up(m * model.kv_heads, p.cores)
+        messages = owners * plan.turns * np.maximum(0, several - np.minimum(plan.parts, own))
+        rows = self.graph.group / plan.turns
+        hops = np.minimum(v.furthest(p), up(plan.parts, own))
+        sent = brought(p, messages, 1, rows * (value * FP32 + 2 * FP32), hops)
+        add = (
+            owners
+            * plan.turns
+            * (slots(p, rows * several, 2 * FP32, 0, core.exp_interval) + slots(p, rows * value, several * FP32, FP16))
+        )
+        some = np.where(several > 1, 1.0, 0.0)
+        return sent.times(some), Time(vector=add, latency=latency).times(some)
+
+
+def form_of(shape: PassPlan) -> tuple[int, Array, int, int]:
+    """Return flow, group, split and contiguous of a plan.
+
+    Parameters
+    ----------
+    shape : PassPlan
+    """
+    return shape.flow, shape.group, shape.split, shape.contiguous
