@@ -259,12 +259,8 @@ class Space:
 
     @property
     def overlaps_experts(self) -> bool:
-        """Whether experts may begin ahead of one another.
-
-        Every PU must own columns of the hidden state: by its part of a result it tells that it is over with an expert.
-        """
-        model, quantum = self.graph.model, self.params.core.columns
-        return model.is_moe and all(number for _, number in column_shares(model.hidden, quantum, self.params.cores))
+        """Whether experts may begin ahead of one another."""
+        return self.graph.model.is_moe
 
     def fits(self, schedule: Schedule) -> bool:
         """Whether everything that lives at a time fits into the buffer: the encoder lays it out.

@@ -20,6 +20,7 @@ from nmpsim.functional import (
     step_bounds,
 )
 from nmpsim.program.encode import encode
+from nmpsim.program.encode.memory import Buffer
 from nmpsim.program.schedule import OVER_K
 from nmpsim.schedule.check import check_hazards
 from nmpsim.schedule.policy import POLICIES, make_schedule
@@ -37,6 +38,11 @@ MODELS = {
     "heads that divide": small_model(kv_heads=4, heads=4, hidden=96),
     "moe": small_model(moe=True),
     **FAMILIES,
+    # of the hidden state:
+    "few columns": small_model(hidden=16, layers=2),
+    "few columns, experts": small_model(moe=True, hidden=16),
+    "one owner": small_model(moe=True, hidden=8),
+    "shared expert": replace(FAMILIES["absorbed"], hidden=16),
 }
 
 
@@ -101,6 +107,51 @@ def test_pus_without_columns_keep_in_step(name, kind, pus):
     made = make(MODELS[name], kind, pus, 21, 2, "plain", 0, core__buffer__bytes=2**20, **SEPARATE)
     assert made is not None
     is_right(MODELS[name], made, 21, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "pus"), [("few columns", 16), ("few columns, experts", 16), ("one owner", 4), ("shared expert", 8)]
+)
+def test_pus_without_columns_of_the_hidden_state_keep_in_step(name, pus, kind):
+    """They have no part in the results of a layer, but read, pass on and receive what these are made of."""
+    made = make(MODELS[name], kind, pus, 21, 2, "plain", 0, core__buffer__bytes=2**20)
+    assert made is not None
+    is_right(MODELS[name], made, 21, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "pus", "ahead"),
+    [
+        ("few columns", 16, False),
+        ("few columns, experts", 16, False),
+        ("few columns, experts", 16, True),
+        ("one owner", 8, False),
+        ("one owner", 8, True),
+        ("shared expert", 16, True),
+    ],
+)
+def test_order_does_not_rest_on_where_regions_lie(name, pus, ahead, kind, monkeypatch):
+    """Regions of attention and of the feed-forward network overlap in other ways."""
+    model = MODELS[name]
+    params = resolve(small_chip(kind, pus, core__buffer__bytes=2**20))
+    routing = synthetic_routing(model, 2, None, seed=2) if model.is_moe else None
+    space = Space(decode_step(model, 2, 21, None, routing), params, FLOWS)
+    take = Buffer.take
+    for seed in range(3):
+        dice = random.Random(seed)
+
+        def moved(self, name, size, phase="", dice=dice):
+            if phase:
+                take(self, f"gap before {name}", dice.choice((1, 8, 32)) * self.align, phase)
+            return take(self, name, size, phase)
+
+        monkeypatch.setattr(Buffer, "take", moved)
+        made = replace(make_schedule("plain" if seed < 2 else "random-legal", space, seed), ahead=ahead)
+        program = encode(made, params, TOKENS[:2])
+        assert "gap before attention output" in program.regions
+        check_hazards(program, params)
 
 
 @pytest.mark.parametrize("policy", ["cheapest", *POLICIES])
@@ -175,6 +226,9 @@ def moe_step(name, kind, pus, batch=3, context=21, **overrides):
         ("absorbed", 3),
         ("absorbed", 6),
         ("absorbed", 8),
+        ("few columns, experts", 16),
+        ("one owner", 8),
+        ("shared expert", 16),
     ],
 )
 def test_experts_that_begin_ahead_compute_the_reference(name, pus, kind):

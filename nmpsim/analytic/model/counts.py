@@ -301,6 +301,7 @@ class StepCounts:
             ]
             owners = int((self.hidden > 0).sum())
             found += told_to_all(self.m * operator.n * 4, owners, self.pus, self.flit)
+            found += told_to_all(4, self.pus - owners, self.pus, self.flit)
             return found + streamed(core, dram, plan.shape, streams, paired=False)
         columns, entry = self.columns_of(operator), self.entry_of(operator)
         if plan.over == OVER_K:

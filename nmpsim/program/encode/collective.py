@@ -130,7 +130,7 @@ def _by_multicast(
 
 
 def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], common: int) -> list[Waits]:
-    """Send one small region of every PU that has one straight to all others; counted by a shared semaphore.
+    """Send one small region of every PU straight to all others; counted by a shared semaphore.
 
     Returns
     -------
@@ -138,15 +138,13 @@ def to_all(out: Emitter, region: list[Region], ready: list[list[Event | None]], 
         When all the others' regions stand in the PU's buffer.
     """
     pus = out.pus
-    if _copies(out) and all(piece.size for piece in region):
+    if _copies(out):
         return _by_multicast(out, [[piece] for piece in region], ready, common)
     there: list[Waits] = [[] for _ in range(pus)]
     for distance in range(1, pus):
         for pu in range(pus):
             to = (pu + distance) % pus
             piece = region[pu]
-            if piece.size == 0:
-                continue
             _, event = out.send(
                 pu,
                 to,

@@ -2,7 +2,7 @@
 
 The assignment of tokens to experts is part of the workload, so the program is static; the weights of the chosen
 experts are computed from the router's logits.  The router is multiplied over K: every PU uses its slice of the
-activations, sends its partial logits to all others, and routes on its own.
+activations, sends its partial logits to all others (a word, if it has no slice), and routes on its own.
 """
 
 from __future__ import annotations
@@ -103,14 +103,18 @@ class Experts:
         gemm.stream()
         size = m * experts * 4
         owners = [pu for pu, (_, number) in enumerate(step.hidden) if number]
-        own = {pu: self.logits + rank * size for rank, pu in enumerate(owners)}
+        silent = [pu for pu, (_, number) in enumerate(step.hidden) if not number]
+        own = {pu: self.logits + rank * size for rank, pu in enumerate([*owners, *silent])}
 
         def keep(pu: int, chunk: Chunk) -> Event:
             return reduce_chunk(out, pu, m, chunk, own[pu] + chunk.start * 4, experts * 4, fp32=True)
 
         a = [(normed.address + first * 2, normed.ld) for first, _ in step.hidden]
         done = gemm.passes(m, gemm.bring(m, a, normed.ready), step.partial, keep)
-        sent = [Region(own.get(pu, 0), 1, size if pu in own else 0, size) for pu in range(step.pus)]
+        for pu in silent:  # a word, so that whoever has all logits knows that every PU is over with the norm
+            done[pu] = step.join(pu, normed.ready[pu], own[pu])
+        sizes = [size if number else WORD for _, number in step.hidden]
+        sent = [Region(own[pu], 1, sizes[pu], sizes[pu]) for pu in range(step.pus)]
         came = to_all(out, sent, [[d] for d in done], step.shared_turn())
         out.operator = step.index[f"layer{layer}.topk"]
         assert step.graph.routing is not None
@@ -189,7 +193,7 @@ class Experts:
         h = step.sliced_ffn([[a] for a in activated], columns)
         segments = step.segments(OperatorKind.DOWN)
         results = step.spread.run(index, step.schedule.gemm[index], tensor + "down", step.m, h, segments, keep)
-        return self._over(results), whole
+        return step.over(results), whole
 
     def encode_layer(self, layer: int, normed: Sliced, residual: int) -> Ready:
         """Emit a MoE layer behind its norm; the residual stream stands at ``x`` afterwards.
@@ -358,7 +362,7 @@ class Experts:
             )
 
         plan, segments = step.schedule.gemm[index], step.segments(OperatorKind.DOWN)
-        return self._over(step.spread.run(index, plan, tensor + "down", m, h, segments, keep, brought=brought))
+        return step.over(step.spread.run(index, plan, tensor + "down", m, h, segments, keep, brought=brought))
 
     def _combine(
         self,
@@ -396,14 +400,6 @@ class Experts:
                     )
                 ]
         started.update(gather.tokens)
-
-    def _over(self, results: list[Event | None]) -> Ready:
-        """When every PU has its part of an expert's result; one without a part: when it has passed on all inputs."""
-        step = self.step
-        return [
-            [step.join(pu, step.spread.sent[pu], step.joined) if result is None else result]
-            for pu, result in enumerate(results)
-        ]
 
     def _telling(self, h: Sliced, before: Ready) -> Sliced:
         """Return activations of an expert whose gather also tells that every PU is over with the expert before.

@@ -238,7 +238,7 @@ class StepEncoder(StepVectors):
             self.index[name + "attn_residual"],
             layer,
             OperatorKind.ATTN_OUT,
-            [[a, *r] for a, r in zip(added, ready, strict=True)],
+            [[*a, *r] for a, r in zip(self.over(added), ready, strict=True)],
         )
         normed = self.norm(self.index[name + "ffn_norm"], f"layers.{layer}.norm2", merged)
         second = self.index[name + "ffn_residual"]
@@ -271,7 +271,7 @@ class StepEncoder(StepVectors):
             self.segments(OperatorKind.DOWN),
             self.residual(second, layer, OperatorKind.DOWN),
         )
-        merged = [[a, *r] for a, r in zip(added, merged, strict=True)]
+        merged = [[*a, *r] for a, r in zip(self.over(added), merged, strict=True)]
         return self.joined_stacks(second, layer, OperatorKind.DOWN, merged)
 
     def head(self, ready: Ready) -> None:

@@ -89,6 +89,13 @@ class StepVectors(StepLayout):
             done = self.out.vector(pu, V_SUM_SQUARES, 1, own, some, a=self.x, a_ld=self.x_ld, out=target)
         return done
 
+    def over(self, results: list[Event | None]) -> Ready:
+        """When every PU has its part of a GEMM's result; one without a part: when it has passed on all inputs."""
+        return [
+            [self.join(pu, self.spread.sent[pu], self.joined) if result is None else result]
+            for pu, result in enumerate(results)
+        ]
+
     def load(
         self,
         tensor: str,
