@@ -8,13 +8,16 @@ A score waits for the softmax before the last (two regions), a value for its sof
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.gemms import REGIONS, Loop, copied, refresh_wait, vector_slots
+from nmpsim.analytic.model.gemms import Loop, copied, refresh_wait
 from nmpsim.analytic.model.spent import Time, chosen
+from nmpsim.analytic.model.timeline import Ends, Items, Pass, attended
+from nmpsim.analytic.model.timeline import Loop as Beside
 from nmpsim.analytic.model.units import (
     FP16,
     FP32,
@@ -22,13 +25,11 @@ from nmpsim.analytic.model.units import (
     Array,
     Passes,
     Streaming,
-    flits,
-    flow,
     held_up,
     passes,
     slots,
     up,
-    way,
+    waited,
 )
 
 
@@ -77,92 +78,167 @@ class Tasks:
     stored: bool = True
 
 
-def _fed(p: Any, s: Streaming, unit: Passes, packed: float, number: Array) -> tuple[Array, Array]:
-    """Cycles of a product on the array, and of its stream, one of so many."""
+@dataclass(frozen=True)
+class Returned:
+    """How results come to where parts are added up.
+
+    Parameters
+    ----------
+    each, last : array
+        Cycles in which the network takes those of an item, and of an item of the last task.
+    queued : array
+        Share of them for which messages stand in the queue of a port.
+    alone : array
+        Cycles of the results of an item if no other PU sends.
+    way : array
+        From the last one sent to its arrival.
+    combined : Time
+        Of adding up at the end.
+    """
+
+    each: Array
+    last: Array
+    queued: Array
+    alone: Array
+    way: Array
+    combined: Time
+
+
+def _pass(p: Any, s: Streaming, unit: Passes, packed: float, number: Array, after: Array) -> Pass:
+    """A product on array and banks, one of so many; `after` its drain it is brought to where it is read."""
     rows = up(unit.beats * packed, p.dram.columns)
-    return unit.cycles * (1 + refresh_wait(p, s, unit.cycles, unit.beats, unit.lead)), s.of(rows * number) / number
+    array = unit.cycles * (1 + refresh_wait(p, s, unit.cycles, unit.beats, unit.lead))
+    taken = unit.pace * p.dram.columns / packed
+    column = p.dram_period / p.core_period  # the last beat of a row follows its first one, a column a cycle
+    again = np.maximum(0.0, taken + s.first + p.dram.columns * column - s.row)
+    return Pass(array, s.of(rows * number) / number, unit.lead, unit.drain + after + SIGNAL, unit.rest + 0.0, again)
 
 
-def attention(p: Any, s: Streaming, t: Tasks, returned: Time, combined: Time) -> tuple[Time, Time, Time]:
-    """Return the times of scores, softmax and values.
+def _items(p: Any, s: Streaming, t: Tasks, returned: Returned) -> Items:
+    """What a turn of a task takes of every unit."""
+    core = p.core
+    score = passes(p, t.score, t.rows, t.tokens, t.key)
+    value = passes(p, t.value_shape, t.rows, t.value, t.tokens)
+    number = np.minimum(t.own, t.together) * t.turns
+    scores = _pass(p, s, score, t.packed, number, copied(p, t.rows * t.tokens * FP32))
+    values = _pass(p, s, value, t.packed, number, copied(p, value.planes * t.rows * t.value * FP32))
+    busy = (values.array - values.rest) / np.maximum(1.0, np.maximum(values.array, values.stream))
+    soft = (Loop(1.0, FP32, 0), Loop(1.0, FP32, FP16, 0, core.exp_interval))
+    softmax = tuple(
+        Beside(
+            loop.slots(p, t.rows, t.tokens, 1), waited(p, score, loop.read, loop.write),
+            held_up(p, value, busy, FP32, loop.interval),
+        )
+        for loop in soft
+    )  # fmt: skip
+    divide = Loop(1.0, FP32, t.written)
+    read = FP32 * value.planes
+    added = np.where(np.asarray(t.direct) & (value.planes == 1), 0.0, 1.0)  # the only plane goes as it is
+    total = (
+        Beside(added * slots(p, t.rows, 0, 0, core.sqrt_interval), 1.0, 1.0),
+        Beside(added * divide.slots(p, t.rows, t.value, value.planes), 1.0, held_up(p, value, busy, read)),
+    )
+    return Items(
+        scores, values, softmax, total, core.vector_latency + SIGNAL, p.dram.fifo_columns / p.dram.columns * s.row,
+        s.first + s.write * t.stored, core.reconfigure, returned.each, returned.last, returned.queued,
+    )  # fmt: skip
+
+
+def attention(p: Any, s: Streaming, t: Tasks, returned: Returned) -> tuple[Time, Time, Time]:
+    """Return the times of scores, softmax and values: by how much each moves the end.
 
     Parameters
     ----------
     p : MachineParams or many
     s : Streaming
     t : Tasks
-    returned : Time
-        Of bringing all results to where they belong: after every round of tasks its part of them.
-    combined : Time
-        Of adding parts up at the end.
+    returned : Returned
+        How results come to where they belong.
     """
-    core = p.core
-    latency = core.vector_latency
-    score = passes(p, t.score, t.rows, t.tokens, t.key)
-    value = passes(p, t.value_shape, t.rows, t.value, t.tokens)
-    rounds = up(t.own, t.together)
-    number = np.minimum(t.own, t.together) * t.turns
-    scored, keys = _fed(p, s, score, t.packed, number)
-    valued, values = _fed(p, s, value, t.packed, number)
-    soft = (Loop(1.0, FP32, 0), Loop(1.0, FP32, FP16, 0, core.exp_interval))
-    soften = vector_slots(p, soft, t.rows, t.tokens, score, beside=False)
-    beside = vector_slots(p, soft, t.rows, t.tokens, score)
-    out = (Loop(1.0, FP32, t.written),)
-    adding = slots(p, t.rows, 0, 0, core.sqrt_interval) + vector_slots(p, out, t.rows, t.value, value, beside=False)
-    finish = np.where(np.asarray(t.direct) & (value.planes == 1), 0.0, adding)
-    crossed = copied(p, t.rows * t.tokens * FP32)
-    crossed_out = copied(p, value.planes * t.rows * t.value * FP32)
-    again = np.maximum(0, number - 1)
-
-    def phase(unit: Passes, array: Array, stream: Array, lanes: Array, after: Array) -> Time:
-        turn = (array + unit.drain + after + lanes + latency + SIGNAL) / REGIONS
-        turns = np.where(number > REGIONS, again * turn, 0.0)
-        one = chosen(("stream", stream), ("array", array))
-        rest = chosen(
-            ("stream", again * stream), ("array", again * array), ("vector", again * lanes), ("latency", turns)
-        )
-        return one + rest + Time(latency=unit.lead + unit.drain + after + SIGNAL)
-
-    scores = phase(score, scored, keys, beside, crossed) + Time(latency=s.first + s.write * t.stored)
-    late = np.where(number > 1, np.maximum(0.0, beside - scored - score.drain), 0.0)  # of the softmax before the last
-    late = np.minimum(late, scores.vector)
-    scores = replace(scores, vector=scores.vector - late)
-    longest = np.maximum(valued, values)
-    busy = valued / np.maximum(1.0, longest)
-    slowed = sum(
-        vector_slots(p, (loop,), t.rows, t.tokens, score, beside=False) * held_up(p, value, busy, FP32, loop.interval)
-        for loop in soft
-    )
-    slowed = np.minimum(slowed, soften + np.minimum(again, REGIONS) * longest)
-    softmax = Time(vector=np.where(number > 1, slowed, soften) + late, latency=latency)
-    kept = np.minimum(values, p.dram.fifo_columns / p.dram.columns * s.row)
-    valuing = phase(value, valued, values, finish, crossed_out)
-    hidden = np.where(number > 1, np.minimum(softmax.cycles, again * np.maximum(valued, values)), 0.0)
-    ahead = kept + hidden
-    part = np.maximum(0.0, 1 - ahead / np.maximum(1.0, valuing.cycles))
-    ended = valuing.times(part) + Time(latency=core.reconfigure * (number > 1)) + Time(vector=finish, latency=latency)
-    each = returned.times(1 / rounds)
-    whole = scores + softmax + ended + each + Time(latency=core.reconfigure + 0.0)
-    return whole.times(rounds - 1) + scores, softmax, ended + each + combined
+    items = _items(p, s, t, returned)
+    ends = _ends(items, t)
+    number, rounds = t.own * t.turns, up(t.own, t.together)
+    mine = number / rounds  # of the last round
+    lanes, total = (sum(loop.alone for loop in loops) for loops in (items.softmax, items.total))
+    stands, over = ends.softmax - SIGNAL, np.maximum(ends.values, ends.sent + returned.way)
+    # where results go to all, the last PU begins its last scores when the others have sent nearly all of theirs
+    passing = mine * np.maximum(items.value.array, items.value.stream) + items.value.stands + total + returned.way
+    late = np.maximum(0.0, over - stands - passing - mine * returned.alone) * (np.asarray(t.direct) & (rounds > 1))
+    scored = np.where(late > 0, stands + late - lanes - p.core.vector_latency, ends.scores)
+    stands = stands + late
+    before = number - mine
+    scores = _split(
+        scored, before * returned.each + late,
+        ("stream", number * items.score.stream + before * items.value.stream),
+        ("array", number * items.score.array + before * items.value.array),
+        ("vector", (np.minimum(t.own, t.together) * t.turns - 1) * lanes),
+    )  # fmt: skip
+    soft = np.maximum(0.0, stands - scored)
+    values = _split(
+        np.maximum(0.0, over - np.maximum(scored, stands)), returned.last + (mine - 1) * returned.each,
+        ("stream", mine * items.value.stream), ("array", mine * items.value.array), ("vector", mine * total),
+    )  # fmt: skip
+    lag = np.minimum(soft, p.core.vector_latency)
+    return scores, Time(vector=soft - lag, latency=lag), values + returned.combined
 
 
-def brought(p: Any, messages: Array, rows: Array, size: Array, hops: Array, crossing: Array = 0.0) -> Time:
-    """Return the time until the results of tasks have arrived where they are added up.
+def _split(cycles: Array, network: Array, *pairs: tuple[str, Array]) -> Time:
+    """Tell the units apart on which cycles are spent: the busiest one, the network, and what waits for neither."""
+    found = chosen(*((unit, np.minimum(busy, cycles)) for unit, busy in pairs))
+    sent = np.minimum(network, cycles - found.cycles)
+    return found + Time(network=sent, latency=cycles - found.cycles - sent)
+
+
+def _ends(items: Items, t: Tasks) -> Ends:
+    """The ends of the busiest PU; chips with the same rounds at once."""
+    numbers = t.own, t.together, t.turns
+    shape = np.broadcast_shapes(*(np.shape(x) for x in (*numbers, *_leaves(items))))
+    if not shape:
+        own, together, turns = (int(x) for x in numbers)
+        return attended(_each(items, float), rounds_of(own, together, turns), turns)
+    spread = np.stack([np.broadcast_to(x, shape) for x in numbers], axis=-1).astype(np.int64)
+    found = [np.zeros(shape) for _ in fields(Ends)]
+    for own, together, turns in np.unique(spread.reshape(-1, 3), axis=0).tolist():
+        here = (spread == (own, together, turns)).all(axis=-1)
+        some = _each(items, _Some(shape, here))
+        ends = attended(some, rounds_of(own, together, turns), turns)
+        for whole, field in zip(found, fields(Ends), strict=True):
+            whole[here] = getattr(ends, field.name)
+    return Ends(*found)
+
+
+@dataclass(frozen=True)
+class _Some:
+    """Takes of an array over chips what belongs to some of them."""
+
+    shape: tuple[int, ...]
+    here: Any
+
+    def __call__(self, value: Array) -> Array:
+        return np.broadcast_to(value, self.shape)[self.here]
+
+
+def rounds_of(own: int, together: int, turns: int) -> tuple[int, ...]:
+    """Return the items of every round.
 
     Parameters
     ----------
-    p : MachineParams or many
-    messages : array
-        That a PU gets, by two ports.
-    rows, size : array
-        Rows of each, and bytes of a row.
-    hops : array
-        Links on the way.
-    crossing : array
-        Network cycles that a flit takes of the link to its receiver, if all send to one at a time; else 0.
+    own, together, turns : int
+        Tasks, tasks of a round, items of a task.
     """
-    count = flits(p, rows, size)
-    some = np.minimum(1, messages)
-    ports = np.maximum(messages * 0.5, some) * flow(p)
-    links = messages * crossing * p.noc_period / p.core_period
-    return Time(network=np.maximum(ports, links) * count, latency=some * way(p, hops))
+    return tuple(min(together, own - first) * turns for first in range(0, own, together))
+
+
+def _each(items: Any, change: Callable[[Any], Any]) -> Any:
+    """The same dataclass with every number in it changed."""
+    if isinstance(items, tuple):
+        return tuple(_each(x, change) for x in items)
+    if is_dataclass(items) and not isinstance(items, type):
+        return replace(items, **{f.name: _each(getattr(items, f.name), change) for f in fields(items)})
+    return change(items)
+
+
+def _leaves(items: Items) -> list[Array]:
+    found: list[Array] = []
+    _each(items, found.append)
+    return found

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from nmpsim.analytic.model import vectors as v
-from nmpsim.analytic.model.attending import Tasks, attention, brought
+from nmpsim.analytic.model.attending import Returned, Tasks, attention
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.stores import Banks, stores
-from nmpsim.analytic.model.units import FP16, FP32, SIGNAL, Array, Streaming, slots, streaming, up
+from nmpsim.analytic.model.units import FP16, FP32, SIGNAL, Array, Streaming, flits, flow, slots, streaming, up, way
 from nmpsim.program.isa import WS, expansion
 from nmpsim.program.packing import CODES
 from nmpsim.program.schedule import AttentionPlan, PassPlan
@@ -53,24 +53,23 @@ class HeadTimes:
         flit = p.noc.flit_bytes
         near = np.minimum(1.0, groups / p.cores)
         away = 1 - near
-        behind = p.cores / 2  # all PUs send to one after the other, which takes in a flit at each of two ports
         if self.latent is not None and self.absorbed:
             latent = self.latent
             per = self.q * (up(latent.kv_rank * FP16, flit) + up(latent.rope * FP16, flit))
-            sent = m * parts * away * per
+            sent, crossing = m * parts * away * per, v.one_by_one(p, m * parts, p.cores, per)
             copied = slots(p, m * parts / p.cores * self.q * model.key_dim, FP16, FP16)
-            return v.exchange(p, sent / 2, sent * behind, copied)
+            return v.exchange(p, sent / 2, crossing, copied)
         per = up(model.head_dim * FP16, flit)
         if self.latent is not None:
             rope = model.heads * m * (1 - 1 / p.cores) * up(self.latent.rope * FP16, flit) / 2
             copied = slots(p, near * m * self.q * 4 * model.head_dim, FP16, FP16)
-            return v.exchange(p, rope, rope, copied)
+            return v.exchange(p, rope, rope * p.noc_period / p.core_period, copied)
         # a run ends where the next task is another part of the same sequence; only the last part takes new ones
         own = v.copies(p, self.q, m * (parts - 1) + 1, m * parts, model.head_dim)
         own = own + v.copies(p, self.kv, np.where(parts > 1, m, 1), m, model.head_dim)
         rows = self.q * m * parts * self.stack_share + self.kv * m
         sent = np.where(away > 0, rows * per * away, 0.0)
-        return v.exchange(p, sent, sent, near * own)
+        return v.exchange(p, sent, sent * p.noc_period / p.core_period, near * own)
 
     def append(self, waited: tuple[float, float] = (0.0, 0.0)) -> Time:
         """Return the time in which new keys and values are stored.
@@ -108,33 +107,39 @@ class HeadTimes:
             form_of(plan.score), form_of(plan.value), 1 / expansion(code),
             FP32 if self.absorbed or np.max(several) > 1 else FP16, self.absorbed, self.appends,
         )  # fmt: skip
-        return attention(p, self.stream, tasks, *self._returned(own, several))
+        return attention(p, self.stream, tasks, self._returned(own, several))
 
-    def _returned(self, own: Array, several: Array) -> tuple[Time, Time]:
-        """Time of bringing results to where parts are added up, and of adding them."""
+    def _returned(self, own: Array, several: Array) -> Returned:
+        """How results come to where parts are added up."""
         p, m, model, plan = self.p, self.m, self.model, self.plan
         core, value = p.core, model.value_dim
-        latency = core.vector_latency
+        latency, furthest = core.vector_latency, v.furthest(p)
+        number = own * plan.turns
         if self.absorbed:
-            number = m * plan.parts * (1 - 1 / p.cores) * self.stack_share
-            sent = brought(p, number, self.q, value * FP32, v.furthest(p), p.cores / 2)
+            sent = flits(p, self.q, value * FP32) + flits(p, 2, self.q * FP32)
+            to = up(p.cores, plan.turns)  # PUs of the heads of a turn
+            last = m * plan.parts * model.kv_heads - p.cores * (own - 1)
+            each, rest = (v.one_by_one(p, to, n, sent) * self.stack_share for n in (p.cores, last))
             add = m * (
                 slots(p, self.q * several, 2 * FP32, 0, core.exp_interval)
                 + slots(p, self.q * value, several * FP32, FP16)
             )
-            return sent, Time(vector=add, latency=latency)
+            alone, combined = up(to, 2) * sent * flow(p), Time(vector=add, latency=latency)
+            return Returned(each, rest, v.in_queue(p, to), alone, way(p, furthest), combined)
         owners = up(m * model.kv_heads, p.cores)
         messages = owners * plan.turns * np.maximum(0, several - np.minimum(plan.parts, own))
         rows = self.graph.group / plan.turns
-        hops = np.minimum(v.furthest(p), up(plan.parts, own))
-        sent = brought(p, messages, 1, rows * (value * FP32 + 2 * FP32), hops)
+        some = np.where(several > 1, 1.0, 0.0)
+        size = flits(p, 1, rows * (value * FP32 + 2 * FP32))
+        got = np.maximum(messages * 0.5, np.minimum(1, messages)) * flow(p) * size * some
         add = (
             owners
             * plan.turns
             * (slots(p, rows * several, 2 * FP32, 0, core.exp_interval) + slots(p, rows * value, several * FP32, FP16))
         )
-        some = np.where(several > 1, 1.0, 0.0)
-        return sent.times(some), Time(vector=add, latency=latency).times(some)
+        arrives = some * np.minimum(1, messages) * way(p, np.minimum(furthest, up(plan.parts, own)))
+        each, combined = got / number, Time(vector=add, latency=latency).times(some)
+        return Returned(each, each, 1.0, each, arrives, combined)
 
 
 def form_of(shape: PassPlan) -> tuple[int, Array, int, int]:

@@ -65,6 +65,8 @@ class Passes:
         Cycles of a first pass before its first step: the load of stationary operands.
     pace : array
         Cycles of a step; its edges take their banks in one of them.
+    rest : array
+        Of the cycles those after its last beat.
     """
 
     cycles: Array
@@ -75,6 +77,7 @@ class Passes:
     planes: Array
     lead: Array
     pace: Array = 1.0
+    rest: Array = 0.0
 
 
 def passes(p: Any, shape: tuple[int, Array, int, int], m: Array, n: Array, k: Array) -> Passes:
@@ -119,7 +122,8 @@ def passes(p: Any, shape: tuple[int, Array, int, int], m: Array, n: Array, k: Ar
         beats = up(own, group) * (n_blocks if split == SPLIT_K else up(n_blocks, groups))
         planes = groups * one if split == SPLIT_K else one
         fits = np.where(m > rows, NEVER, 1.0)
-        return Passes(cycles * fits, drain, beats, taken(reads), 0 * one, planes, 0 * one, up(reads, port))
+        rest = skew + 0 * one if split == CHAIN else interval - steps
+        return Passes(cycles * fits, drain, beats, taken(reads), 0 * one, planes, 0 * one, up(reads, port), rest)
     if flow == IS:
         folds = k_blocks if split == SPLIT_N else up(k_blocks, groups)
         own = up(n, groups) if split == SPLIT_N else n
@@ -131,7 +135,8 @@ def passes(p: Any, shape: tuple[int, Array, int, int], m: Array, n: Array, k: Ar
         fits = np.where(m > rows, NEVER, 1.0)
         reading = np.where(folds > 1, taken(size), 0)
         drain, pace = depth + 1 + 0 * one, up(size, leave)
-        return Passes(cycles * fits, drain, beats, reading, taken(size) * one, planes, 0 * one, pace)
+        rest = skew + m + np.maximum(0, np.where(folds > 1, m, 0) - steps)
+        return Passes(cycles * fits, drain, beats, reading, taken(size) * one, planes, 0 * one, pace, rest)
     own = up(k, groups) if split == SPLIT_K else k
     inner = up(own, rows)
     outer = n_blocks if split == SPLIT_K else up(n_blocks, groups)

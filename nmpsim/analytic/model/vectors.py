@@ -14,6 +14,11 @@ from nmpsim.spec.params import CROSSBAR, MESH, RING
 
 Late = tuple[bool, ...]
 
+ASIDE = 2 / 3
+"""Share of the time of one message after the other that it takes two ports with different targets; assumed: a PU waits
+for links that hold messages to others, and for which follows from all that was sent before.  It lies between one (one
+after the other) and a half (two at a time); read off runs of the fit split."""
+
 
 def furthest(p: Any) -> Array:
     """Return the links between the two nodes that are furthest apart.
@@ -122,6 +127,39 @@ def rope(p: Any, m: Array, heads: Array, width: Array, *, chained: bool = False)
     return Time(vector=heads * turns, latency=_pipeline(p, heads if chained else 1))
 
 
+def one_by_one(p: Any, targets: Array, senders: Array, count: Array) -> Array:
+    """Return the core cycles in which PUs get two messages of each of some others, one PU after the other.
+
+    Half of them come from either side, by one port.  Messages that stand in the queues of the ports follow each other
+    at the rate at which a core takes flits in.  For those behind them the sequencer waits until others have gone, the
+    ports are at different targets, and what counts is which link is free (`ASIDE`).
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    targets, senders : array
+        PUs.
+    count : array
+        Flits of both messages.
+    """
+    some = np.where(np.asarray(p.cores) > 1, 1.0, 0.0)
+    queued = in_queue(p, targets)
+    return (
+        some * targets * senders / 2 * count * (queued * flow(p) + (1 - queued) * ASIDE * p.noc_period / p.core_period)
+    )
+
+
+def in_queue(p: Any, targets: Array) -> Array:
+    """Return the share of two messages to each of some PUs that stand in the queue of a port.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    targets : array
+    """
+    return np.minimum(1.0, (p.core.queue_depth + 1) / (2 * targets))
+
+
 def exchange(p: Any, sent: Array, crossing: Array, copied: Array) -> Time:
     """Return the time until projected heads have left for their tasks.
 
@@ -131,11 +169,11 @@ def exchange(p: Any, sent: Array, crossing: Array, copied: Array) -> Time:
     sent : array
         Flits that a port of the busiest PU sends.
     crossing : array
-        Flits that the link to the busiest port carries while it holds up all others.
+        Core cycles in which PUs take in what comes to one after the other; 0: all at once.
     copied : array
         Slots in which what stays on its PU is copied.
     """
-    network = np.maximum(sent * flow(p), crossing * p.noc_period / p.core_period)
+    network = np.maximum(sent * flow(p), crossing)
     return Time(network=network, vector=np.maximum(0.0, copied - network), latency=_pipeline(p))
 
 
