@@ -58,6 +58,21 @@ from nmpsim.spec.params import MAC_TREE, CoreParams, MachineParams
 from tests.builders import SNAKE, STRATUM, small_model
 
 Choose = Callable[[Sequence[Any]], Any]
+
+
+class Drawn:
+    """The functions of `random.Random` that benches of networks use, drawn by Hypothesis."""
+
+    def __init__(self, draw):
+        self._draw = draw
+
+    def choice(self, options):
+        return self._draw(st.sampled_from(options))
+
+    def randint(self, low, high):
+        return self._draw(st.integers(low, high))
+
+
 KINDS = (SNAKE, STRATUM)
 
 CLOCKS = ((0.8, 1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 0.75, 0.5), (0.5, 1.5, 1.0), (0.6, 0.5, 0.7))

@@ -17,22 +17,10 @@ from nmpsim.noc.die.state import LINK_REASONS
 from nmpsim.noc.die.sum_state import SUM_REASONS
 from nmpsim.noc.router.check import causes
 from nmpsim.noc.router.state import CAUSES
+from tests.property.strategies import Drawn
 from tests.unit.noc.bench import DieNetwork, digest, random_messages, random_network, run_messages
 from tests.unit.noc.level_bench import LevelNetwork, random_levels, run_rows
 from tests.unit.noc.level_bench import digest as digest_of_levels
-
-
-class Drawn:
-    """The functions of `random.Random` that the bench uses, drawn by Hypothesis."""
-
-    def __init__(self, draw):
-        self._draw = draw
-
-    def choice(self, options):
-        return self._draw(st.sampled_from(options))
-
-    def randint(self, low, high):
-        return self._draw(st.integers(low, high))
 
 
 @settings(max_examples=15, deadline=None)

@@ -13,20 +13,8 @@ from nmpsim.noc.router.check import causes
 from nmpsim.noc.router.state import CAUSES
 from nmpsim.spec.params import CROSSBAR, MESH, RING, TORUS
 from tests.oracle.noc_die import NaiveDie
+from tests.property.strategies import Drawn
 from tests.unit.noc.bench import DieNetwork, random_messages, random_network, run_messages, shaped
-
-
-class Drawn:
-    """The functions of `random.Random` that the bench uses, drawn by Hypothesis."""
-
-    def __init__(self, draw):
-        self._draw = draw
-
-    def choice(self, options):
-        return self._draw(st.sampled_from(options))
-
-    def randint(self, low, high):
-        return self._draw(st.integers(low, high))
 
 
 def compare(noc, clocks, messages, credit):

@@ -21,7 +21,8 @@ FEW = 4
 """Flits of a message up to which they are followed; from there on links are full, and their load tells the time."""
 
 LOST = 2
-"""Cycles in which two ask for one virtual channel, of which one is lost."""
+"""Cycles in which two ask for one virtual channel, of which one is lost; assumed: the switch takes turns between the
+two without knowing who gets the channel, so in the mean every other one.  Runs of the fit split bear it out."""
 
 
 def told(p: MachineParams, count: int, late: tuple[bool, ...]) -> float:

@@ -24,7 +24,8 @@ Banks = tuple[int, ...]
 """Bank of every store of a PU, in order."""
 
 MOVES = 16
-"""Stores under way at most (docs/timing-model.md)."""
+"""Stores under way at most: slots of the data mover (docs/timing-model.md); a number of its own, as all timing here is:
+a change of the cycle mode must show as an error."""
 
 STORE = 2
 """Cycles of the data mover for a store."""
