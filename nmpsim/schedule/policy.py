@@ -6,6 +6,8 @@ searched            fewest predicted cycles for the whole step (`nmpsim.schedule
 stratum             the mapping of Stratum: gate and up over N, down over K, the longer side over the slices of a core;
                     sequences split within groups of PUs that have two KV heads each
 temporal-only       spread fixed (N, heads); shape, dataflow and depth in time by prediction
+array-only          spread fixed, in as few pieces as fit; shape and dataflow by prediction
+spatial             spread, shape and dataflow by prediction, in as few pieces as fit
 spatial-only        spread by prediction; one shape and dataflow for all GEMMs, nothing reduced under other work
 operator-agnostic   one spread, shape and dataflow for all GEMMs
 random-legal        any legal plan for every operator, drawn with the seed
