@@ -100,16 +100,20 @@ def searched(space: Space) -> Schedule:
     space : Space
     """
     search = Search(space)
-    found = search.best()
+    found = search.best().schedule
+    return _overlapped(search, search.ahead(_simpler(search, found)))
+
+
+def _simpler(search: Search, found: Schedule) -> Schedule:
+    """Return the plain schedule if it fits and the search cannot tell that the one it found is better."""
     try:
-        simple = plain(space)
+        simple = plain(search.space)
     except InfeasibleError:
-        return _overlapped(search, search.ahead(found.schedule))
-    cycles, least = search.predicted(simple), search.predicted(found.schedule)
-    if cycles is None or least is None or not space.fits(simple):
-        return _overlapped(search, search.ahead(found.schedule))
-    taken = simple if cycles - least <= search.doubt(simple, found.schedule) else found.schedule
-    return _overlapped(search, search.ahead(taken))
+        return found
+    cycles, least = search.predicted(simple), search.predicted(found)
+    if cycles is None or least is None or not search.space.fits(simple):
+        return found
+    return simple if cycles - least <= search.doubt(simple, found) else found
 
 
 def _overlapped(search: Search, taken: Schedule) -> Schedule:

@@ -21,7 +21,7 @@ from nmpsim.workload import load_model
 
 ROOT = Path(__file__).parents[1]
 
-PREDICTION = ("analytic/model", "measure/estimate.py", "prediction.py")
+PREDICTION = ("analytic/model", "measure/estimate.py", "prediction.py", "study/estimates.py")
 """Folders and files that change the figures of estimates only."""
 
 ESTIMATES = "nmpsim.study.estimates"
