@@ -138,9 +138,11 @@ def _items(p: Any, s: Streaming, t: Tasks, returned: Returned) -> Items:
         Beside(added * slots(p, t.rows, 0, 0, core.sqrt_interval), 1.0, 1.0),
         Beside(added * divide.slots(p, t.rows, t.value, value.planes), 1.0, held_up(p, value, busy, read)),
     )
+    column = p.dram_period / p.core_period  # a row has arrived with its last beat, long before the next may be opened
+    first = s.first - np.maximum(0.0, s.row - p.dram.columns * column) + (s.write - s.stored) * t.stored
     return Items(
         scores, values, softmax, total, core.vector_latency + SIGNAL, p.dram.fifo_columns / p.dram.columns * s.row,
-        s.first + s.write * t.stored, core.reconfigure, returned.each, returned.last, returned.queued,
+        first, core.reconfigure, returned.each, returned.last, returned.queued,
     )  # fmt: skip
 
 
