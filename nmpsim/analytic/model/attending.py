@@ -140,9 +140,10 @@ def _items(p: Any, s: Streaming, t: Tasks, returned: Returned) -> Items:
     )
     column = p.dram_period / p.core_period  # a row has arrived with its last beat, long before the next may be opened
     first = s.first - np.maximum(0.0, s.row - p.dram.columns * column) + (s.write - s.stored) * t.stored
+    holds = np.where(np.asarray(core.kind) > 0, 0.0, 1.0)
     return Items(
         scores, values, softmax, total, core.vector_latency + SIGNAL, p.dram.fifo_columns / p.dram.columns * s.row,
-        first, core.reconfigure, returned.each, returned.last, returned.queued,
+        first, core.reconfigure, holds, returned.each, returned.last, returned.queued,
     )  # fmt: skip
 
 

@@ -11,9 +11,10 @@ An item is one turn of one task.  Items of a round first all get their scores, t
     value i     waits for softmax i and for sum i - 2, or until its results have been sent
     sum i       waits for value i; it is none where the only plane is sent as it is
 
-A pass ends with its last beat at the earliest; banks read ahead what the FIFO holds.  An element loop is slowed while
-the array steps beside it.  The sequencer hands over in order, and stands behind messages that fill the queue of a port:
-the scores of the next round begin when it is past them.
+A pass ends with its last beat at the earliest; banks read ahead what the FIFO holds.  Results under way in an array
+stand still while the next pass waits for a beat.  An element loop is slowed while the array steps beside it.  The
+sequencer hands over in order, and stands behind messages that fill the queue of a port: the scores of the next round
+begin when it is past them.
 
 All fields may be arrays over chips of which every one has the same rounds.
 """
@@ -92,6 +93,8 @@ class Items:
         From the begin until the banks deliver.
     reconfigure : array
         Between scores and values.
+    holds : array
+        1: all strips wait for the last beat, and with them what is under way in the array; 0: each by itself.
     sent, last : array
         Cycles in which the network takes a result, and those of the last task, which not all PUs have.
     queued : array
@@ -106,6 +109,7 @@ class Items:
     ahead: Array
     first: Array
     reconfigure: Array
+    holds: Array
     sent: Array
     last: Array
     queued: Array
@@ -154,13 +158,16 @@ class Timeline:
         self.handed: Array = 0.0
         self.steps: list[tuple[Array, Array, bool]] = []
 
-    def passed(self, what: Pass, ready: Array, *, first: bool, values: bool) -> Array:
-        """Take a pass that may begin once `ready`; return when its result may be read.
+    def passed(self, what: Pass, ready: Array, stood: list[Array], *, first: bool, values: bool) -> None:
+        """Take a pass that may begin once `ready`, and note when its result may be read.
 
         Parameters
         ----------
         what : Pass
         ready : array
+        stood : list of array
+            Results of the passes of this kind before it: the last one is still under way in the array, and stands
+            still with it while it waits for a beat.
         first : bool
             It has another shape than the one before.
         values : bool
@@ -180,7 +187,11 @@ class Timeline:
         self.banks = waits * most(self.banks + what.stream, bound) + (1.0 - waits) * last
         self.array = end
         self.steps = [*self.steps[1 - SEEN :], (start, end, values)]
-        return end + what.stands
+        if stood:
+            waited = most(0.0, last - start - (what.array - what.rest)) * self.items.holds
+            moving = most(1.0, last - start - waited)  # waits are spread evenly over the cycles in which it moves
+            stood[-1] = stood[-1] + waited * least(1.0, most(0.0, stood[-1] - start) / moving)
+        stood.append(end + what.stands)
 
     def looped(self, loops: Sequence[Loop], ready: Array) -> Array:
         """Take an operation of the vector unit that may begin once `ready`; return when its result may be used.
@@ -242,13 +253,13 @@ class Timeline:
             if len(scored) < number and (len(scored) < REGIONS or len(soft) > len(scored) - REGIONS):
                 i = len(scored)
                 ready = soft[i - REGIONS] if i >= REGIONS else last
-                scored.append(self.passed(items.score, ready, first=again and i == 0, values=False))
+                self.passed(items.score, ready, scored, first=again and i == 0, values=False)
                 if i == number - 1:
                     self.array = scored[-1] - SIGNAL + items.reconfigure
             elif len(scored) == number and self._may(len(valued), number, len(soft), len(free)):
                 i = len(valued)
                 ready = most(soft[i], free[i - REGIONS] if i >= REGIONS else before)
-                valued.append(self.passed(items.value, ready, first=i == 0, values=True))
+                self.passed(items.value, ready, valued, first=i == 0, values=True)
             elif len(soft) < number:
                 soft.append(self.looped(items.softmax, most(scored[len(soft)], before)))
             else:

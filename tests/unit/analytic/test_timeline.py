@@ -14,7 +14,7 @@ SCORE = Pass(array=10.0, stream=0.0, lead=0.0, stands=5.0, rest=0.0, again=0.0)
 VALUE = Pass(array=20.0, stream=0.0, lead=0.0, stands=5.0, rest=0.0, again=0.0)
 ITEMS = Items(
     SCORE, VALUE, (Loop(30.0, 1.0, 1.0),), (Loop(6.0, 1.0, 1.0),), pipeline=4.0, ahead=8.0, first=0.0,
-    reconfigure=2.0, sent=0.0, last=0.0, queued=1.0,
+    reconfigure=2.0, holds=1.0, sent=0.0, last=0.0, queued=1.0,
 )  # fmt: skip
 
 
@@ -44,6 +44,14 @@ def test_banks_read_ahead_what_the_fifo_holds():
     assert attended(late, (1,), 1).scores == 16 + 5
     values = replace(ITEMS, value=replace(VALUE, stream=28.0))  # 28 of the banks, 8 ahead: as long as the array's 20
     assert attended(values, (1,), 1).values == attended(ITEMS, (1,), 1).values
+
+
+def test_results_stand_still_while_the_next_pass_waits_for_beats():
+    """20 cycles of the banks, 10 of the array: score 1 begins at 20 and waits 10 of 20, score 0 has 5 to go: 5 more."""
+    late = replace(ITEMS, score=replace(SCORE, stream=20.0), ahead=0.0)
+    assert attended(late, (1,), 1).softmax == 20 + 5 + 30 + 4
+    assert attended(late, (2,), 1).softmax == 20 + 5 + 5 + 2 * 30 + 4
+    assert attended(replace(late, holds=0.0), (2,), 1).softmax == 20 + 5 + 2 * 30 + 4
 
 
 def test_messages_hold_up_what_comes_behind_them():
@@ -79,7 +87,7 @@ def drawn(draw):
 
     return Items(
         unit(), unit(), (loop(), loop()), (loop(),), 1 + draw(sizes) / 20, draw(sizes), draw(sizes), draw(sizes),
-        draw(sizes), draw(sizes), draw(st.floats(0.0, 1.0)),
+        draw(st.sampled_from([0.0, 1.0])), draw(sizes), draw(sizes), draw(st.floats(0.0, 1.0)),
     )  # fmt: skip
 
 
@@ -98,6 +106,9 @@ def test_no_unit_is_faster_than_its_work(items, own, together, turns, data):
     assert ends.values >= lanes - close
     assert ends.sent >= (number - turns) * items.sent + turns * items.last - close
     assert ends.scores < ends.softmax < ends.values <= ends.sent + close
+    # where units do not slow each other, more work ends no earlier; else it may: a loop then meets the array less
+    softmax, total = ([Loop(loop.alone, 1.0, 1.0) for loop in loops] for loops in (items.softmax, items.total))
+    items = replace(items, holds=0.0, softmax=tuple(softmax), total=tuple(total))
     slower = data.draw(st.sampled_from(["array", "stream"]))
     worse = replace(items, score=replace(items.score, **{slower: getattr(items.score, slower) + 10}))
     worse = replace(worse, value=replace(worse.value, rest=0.0), score=replace(worse.score, rest=0.0))
