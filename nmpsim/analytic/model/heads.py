@@ -119,7 +119,8 @@ class HeadTimes:
             sent = flits(p, self.q, value * FP32) + flits(p, 2, self.q * FP32)
             to = up(p.cores, plan.turns)  # PUs of the heads of a turn
             last = m * plan.parts * model.kv_heads - p.cores * (own - 1)
-            each, rest = (v.one_by_one(p, to, n, sent) * self.stack_share for n in (p.cores, last))
+            apart = np.where(last < p.cores, 1.0, 0.0)
+            each, rest = (v.one_by_one(p, to, n, sent, apart) * self.stack_share for n in (p.cores, last))
             add = m * (
                 slots(p, self.q * several, 2 * FP32, 0, core.exp_interval)
                 + slots(p, self.q * value, several * FP32, FP16)

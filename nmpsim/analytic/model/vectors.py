@@ -127,12 +127,13 @@ def rope(p: Any, m: Array, heads: Array, width: Array, *, chained: bool = False)
     return Time(vector=heads * turns, latency=_pipeline(p, heads if chained else 1))
 
 
-def one_by_one(p: Any, targets: Array, senders: Array, count: Array) -> Array:
+def one_by_one(p: Any, targets: Array, senders: Array, count: Array, apart: Array = 0.0) -> Array:
     """Return the core cycles in which PUs get two messages of each of some others, one PU after the other.
 
     Half of them come from either side, by one port.  Messages that stand in the queues of the ports follow each other
     at the rate at which a core takes flits in.  For those behind them the sequencer waits until others have gone, the
-    ports are at different targets, and what counts is which link is free (`ASIDE`).
+    ports are at different targets, and what counts is which link is free (`ASIDE`).  PUs that begin apart are at
+    different targets from the outset: two of them take in flits at a time.
 
     Parameters
     ----------
@@ -141,12 +142,13 @@ def one_by_one(p: Any, targets: Array, senders: Array, count: Array) -> Array:
         PUs.
     count : array
         Flits of both messages.
+    apart : array
+        1: the senders do not begin together, since some have more to do; else 0.
     """
     some = np.where(np.asarray(p.cores) > 1, 1.0, 0.0)
     queued = in_queue(p, targets)
-    return (
-        some * targets * senders / 2 * count * (queued * flow(p) + (1 - queued) * ASIDE * p.noc_period / p.core_period)
-    )
+    together = queued * flow(p) + (1 - queued) * ASIDE * p.noc_period / p.core_period
+    return some * targets * senders / 2 * count * np.where(np.asarray(apart) > 0, flow(p) / 2, together)
 
 
 def in_queue(p: Any, targets: Array) -> Array:
