@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.gemms import REGIONS, Loop, Weights, copied, row_of, vector_slots
+from nmpsim.analytic.model.gemms import REGIONS, Loop, Row, Weights, copied, row_of, vector_slots
 from nmpsim.analytic.model.spent import Time, chosen
 from nmpsim.analytic.model.units import (
     FP32,
@@ -28,6 +28,9 @@ from nmpsim.analytic.model.units import (
     up,
     way,
 )
+
+KEEP = (Loop(1.0, FP32, FP32),)
+"""What adds the planes of a pass."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,17 @@ class Part:
     ----------
     stream, array, drain : array
         Cycles of the banks and of the array alone; from the last step until the results stand.
+    added : array
+        Cycles until the planes of all passes are added up, one region after the other; 0 without planes.
+    ahead : array
+        The same if the first two passes are through before.
     """
 
     stream: Array
     array: Array
     drain: Array
+    added: Array = 0.0
+    ahead: Array = 0.0
 
 
 @dataclass(frozen=True)
@@ -191,6 +200,62 @@ def chained(p: Any, s: Streaming, cut: Scatter, parts: tuple[Part, Part], each: 
     return found
 
 
+def _turned(p: Any, m: Array, row: Row, width: Array) -> tuple[Array, Array]:
+    """Cycles until the planes of the passes of a chunk are added up: from the first pass on, and if two are through.
+
+    A pass waits for one of two regions: until the pass before the last has gone through the array, and the vector unit
+    has added its planes.  It does so while the array takes no steps: both fall into step after the first passes.
+    """
+    added = vector_slots(p, KEEP, m, width, row.whole, beside=False) + p.core.vector_latency
+    out = copied(p, row.whole.planes * m * width * FP32)
+    turn = row.whole.cycles + row.whole.drain + out + added + SIGNAL
+
+    def turns(number: Array) -> Array:
+        behind = np.where(number % REGIONS > 0, 0.0, np.maximum(row.whole.cycles, added))
+        return up(number, REGIONS) * turn + np.where(number > 0, behind, 0.0)
+
+    number = row.number + 1
+    ahead = np.where(number > REGIONS, added + turns(number - REGIONS), number * added)
+    return np.maximum(turns(number), row.array), ahead
+
+
+def in_order(p: Any, s: Streaming, cut: Scatter, parts: tuple[Part, Part], each: Turns) -> Array:
+    """Return the same where the passes of a chunk leave planes, which the vector unit adds up.
+
+    It takes its instructions in order::
+
+        planes 0 | planes 1 | reduction 0 | planes 2 | reduction 1 | ... | planes of the last | reduction | reduction
+
+    So passes run under a reduction until both regions for planes are full, and no further.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    s : Streaming
+    cut : Scatter
+    parts : (Part, Part)
+        A chunk of all PUs, and one of the widest slices.
+    each : Turns
+    """
+    ahead = p.dram.fifo_columns / p.dram.columns * s.row
+    queued = each.turn * np.minimum(1.0, (p.core.queue_depth - 1) / (2 * np.maximum(1.0, p.cores - 1)))
+
+    def of(number: int, name: str) -> Array:
+        return np.where(number >= cut.whole, getattr(parts[1], name), getattr(parts[0], name))
+
+    banks = -ahead
+    now: Array = 0.0
+    found: Array = 0.0
+    for number in range(int(np.max(cut.number))):
+        begun = np.maximum(banks, now - queued + s.first) if number >= REGIONS else banks
+        banks = begun + of(number, "stream")
+        added = of(number, "ahead" if number >= REGIONS else "added")
+        now = np.maximum(now + added, banks + of(number, "drain") + each.before)
+        now = now + (each.turn if number else 0.0)
+        found = np.where(number < cut.number, now + each.last, found)
+    return found
+
+
 def over_k(p: Any, s: Streaming, w: Weights, loops: tuple[Loop, ...], cut: Scatter) -> tuple[Time, Time]:
     """Return the time until the last sum is complete, and that of the last consumer behind it.
 
@@ -210,9 +275,8 @@ def over_k(p: Any, s: Streaming, w: Weights, loops: tuple[Loop, ...], cut: Scatt
     m, core = w.m, p.core
     latency = core.vector_latency
     several = row.whole.planes > 1
-    keep = (Loop(1.0, FP32, FP32),)
     width = np.minimum(w.width, cut.columns)
-    added = vector_slots(p, keep, m, width, row.whole) * row.number + vector_slots(p, keep, m, row.n, row.last)
+    added = vector_slots(p, KEEP, m, width, row.whole) * row.number + vector_slots(p, KEEP, m, row.n, row.last)
     added = np.where(several, added, 0.0)
     reduction = reduced(p, m, cut.piece)
     consumer: Array = 0.0
@@ -222,18 +286,29 @@ def over_k(p: Any, s: Streaming, w: Weights, loops: tuple[Loop, ...], cut: Scatt
     filled = np.minimum(row.rows, p.dram.fifo_columns / p.dram.columns) * s.row
     rows = row.rows * cut.whole + rest.rows * cut.thin
     array = row.array * cut.whole + rest.array * cut.thin
-    passing = chosen(("stream", s.of(rows) - filled), ("array", array))
+    turns = tuple(_turned(p, m, r, np.minimum(width, r.n + r.number * w.width)) for r in (row, rest))
+    behind = np.where(several, vector_slots(p, KEEP, m, row.n, row.last, beside=False) + latency, 0.0)
+    out = copied(p, row.whole.planes * m * width * FP32)
+    turned = turns[0][0] * cut.whole + turns[1][0] * cut.thin - (row.last.drain + out + behind + SIGNAL)  # as in `lead`
+    turned = np.where(several, np.maximum(0.0, turned), 0.0)
+    passing = chosen(("stream", s.of(rows) - filled), ("array", array), ("latency", turned))
     chain = reduction.cycles + consumer + latency
     slow = held_up(p, row.whole, array / np.maximum(1.0, passing.cycles), 2 * FP32)
     turn = np.maximum(np.where(slow >= NEVER, chain, chain + reduction.vector * (slow - 1)), lanes)
-    behind = np.where(several, vector_slots(p, keep, m, row.n, row.last, beside=False) + latency, 0.0)
-    out = copied(p, row.whole.planes * m * width * FP32)
     lead = Time(vector=behind, latency=row.whole.lead + row.last.drain + out + copied(p, m * w.k * 2) + SIGNAL)
     under = Time(hidden=np.minimum(chain * (cut.number - 1), passing.cycles))
     straight = passing + lead + reduction
     over = np.maximum(1.0, s.of(rows) / np.maximum(1.0, rows * s.row))
-    full, thin = (Part(r.rows * s.row * over, r.array, r.last.drain) for r in (row, rest))
-    each = Turns(turn, reduction.cycles, behind + SIGNAL, np.where(slow >= NEVER, 1.0, 0.0))
-    later = chained(p, s, cut, (full, thin), each) + lead.latency - row.last.drain - SIGNAL - straight.cycles
+    full, thin = (
+        Part(r.rows * s.row * over, r.array, r.last.drain, *regions)
+        for r, regions in zip((row, rest), turns, strict=True)
+    )
+    ended: Array = 0.0
+    if np.any(several):
+        ended = in_order(p, s, cut, (full, thin), Turns(chain, reduction.cycles, behind + SIGNAL, 0.0))
+    if not np.all(several):
+        each = Turns(turn, reduction.cycles, behind + SIGNAL, np.where(slow >= NEVER, 1.0, 0.0))
+        ended = np.where(several, ended, chained(p, s, cut, (full, thin), each))
+    later = ended + lead.latency - row.last.drain - SIGNAL - straight.cycles
     bound = reduction.times(np.maximum(0.0, later) / np.maximum(1.0, reduction.cycles))
     return straight + bound + under, Time(vector=consumer, latency=latency)

@@ -13,6 +13,7 @@ import numpy as np
 
 from nmpsim.analytic.model.spent import Time, chosen
 from nmpsim.analytic.model.units import (
+    FP16,
     FP32,
     SIGNAL,
     Array,
@@ -26,6 +27,9 @@ from nmpsim.analytic.model.units import (
     waited,
     way,
 )
+from nmpsim.program.isa import SPLIT_K, expansion
+from nmpsim.program.packing import CODES
+from nmpsim.program.schedule import PassPlan
 
 REGIONS = 2
 """Regions for results of passes, and for chunks under reduction (docs/program.md)."""
@@ -262,3 +266,31 @@ def over_n(
     body = entry + passing + Time(latency=row.whole.lead + row.last.drain + inward + out + SIGNAL)
     alone = vector_slots(p, loops, w.m, row.n, row.last, beside=False)
     return body, Time(vector=alone, latency=latency)
+
+
+def pass_width(p: Any, shape: PassPlan, *, paired: bool) -> Array:
+    """Return the columns of a pass.
+
+    Parameters
+    ----------
+    p : MachineParams or many
+    shape : PassPlan
+    paired : bool
+        Two column blocks, gate and up, come together.
+    """
+    groups: Array = 1 if shape.split == SPLIT_K else p.core.strips // shape.group
+    return p.core.columns * np.maximum(groups, 2 if paired else 1)
+
+
+def packed_beats(shape: PassPlan) -> float:
+    """Return the beats of the DRAM per beat of the array; scales count as one value per group of k.
+
+    Parameters
+    ----------
+    shape : PassPlan
+    """
+    precision = shape.precision
+    if not precision.group:
+        return 1.0
+    e = expansion(CODES[precision.weights])
+    return 1 / e + (FP16 / 2) / precision.group

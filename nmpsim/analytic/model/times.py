@@ -7,24 +7,23 @@ of the activation or residual behind it what the last result still takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from nmpsim.analytic.model import vectors as v
 from nmpsim.analytic.model.chunks import over_k, scatter_of
-from nmpsim.analytic.model.gemms import Loop, Weights, gather, over_n
-from nmpsim.analytic.model.heads import SMALL, HeadTimes, form_of
+from nmpsim.analytic.model.gemms import Loop, Weights, gather, over_n, packed_beats, pass_width
+from nmpsim.analytic.model.heads import HeadTimes, form_of
 from nmpsim.analytic.model.places import WORDS, told_beside
+from nmpsim.analytic.model.routing import Routing, under
 from nmpsim.analytic.model.rows import Shares
 from nmpsim.analytic.model.shares import column_counts
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.stores import Banks
 from nmpsim.analytic.model.units import FP16, FP32, Array, Streaming, slots, streaming, up
-from nmpsim.program.isa import SPLIT_K, expansion
-from nmpsim.program.packing import CODES
-from nmpsim.program.schedule import OVER_K, AttentionPlan, GemmPlan, PassPlan
+from nmpsim.program.schedule import OVER_K, AttentionPlan, GemmPlan
 from nmpsim.spec.params import RING
 from nmpsim.workload import (
     ALL_HEADS,
@@ -32,7 +31,6 @@ from nmpsim.workload import (
     HEAD_KINDS,
     LAYER_NORM,
     PER_HEAD,
-    SIGMOID,
     Operator,
     OperatorGraph,
     OperatorKind,
@@ -79,6 +77,7 @@ class StepTimes(HeadTimes):
         self.hidden = self.share(self.model.hidden)
         self.words = words
         self.begun: tuple[bool, ...] = ()  # of the operator that is timed
+        self.routing = Routing(p, self.m, self.model, self.hidden, self._logits, known=stores is not None)
         self._streams: dict[Shares, Streaming] = {}
 
     def share(self, columns: Array) -> Array:
@@ -90,6 +89,13 @@ class StepTimes(HeadTimes):
         """
         cols = self.p.core.columns
         return np.minimum(columns, up(up(columns, cols), self.p.cores) * cols)
+
+    @cached_property
+    def gathers(self) -> bool:
+        """Whether a gather of rows comes right behind the router's words: not if a shared expert over K is first."""
+        operators = self.graph.operators
+        shared = (i for i, o in enumerate(operators) if o.kind is K.GATE_UP and "shared" in o.name)
+        return all(self.plans(i).over != OVER_K for i in shared)
 
     def at(self, tiers: Shares) -> StepTimes:
         """Choose the latency classes of what is streamed next; returns self.
@@ -125,7 +131,7 @@ class StepTimes(HeadTimes):
             if kind in {K.QKV, K.LATENT, K.Q_UP, K.KV_UP, *HEAD_KINDS, K.ROUTER} or self._kept(o):
                 found += tail
             if kind is K.GATE_UP and "shared" in o.name:
-                found = self._under(found, self._routing())
+                found = under(found, self.routing.routed(gathers=self.gathers))
         elif kind in {K.SCORE, K.SOFTMAX, K.VALUE}:
             found = self.attention()[(K.SCORE, K.SOFTMAX, K.VALUE).index(kind)]
         else:
@@ -195,10 +201,10 @@ class StepTimes(HeadTimes):
         if kind is K.SAMPLING:
             return self._tail(o.depends[0]) + v.to_one(p, m, self._hops_of_last(o.depends[0]))
         if kind is K.TOPK:
-            return self._topk()
+            return self.routing.topk(gathers=self.gathers)
         copies = v.rowwise(p, o.m, model.hidden, FP16, FP16)  # gather of an expert
         if first and not model.gating.shared_ffn:
-            return self._under(gather(p, m, self.hidden * FP16), self._topk()) + copies
+            return self.routing.gathered() + copies
         return copies + gather(p, m, self.hidden * FP16) if first else copies
 
     def _since_weights(self, o: Operator) -> tuple[float, float]:
@@ -215,27 +221,6 @@ class StepTimes(HeadTimes):
         busy, dram = float(self.gemm(before, self.plans(before))[0].stream), self.p.dram
         past += float(self.of(before).cycles) - float(entry.cycles) - busy
         return min(float(dram.postpone), busy / float(self.stream.interval)), past
-
-    @staticmethod
-    def _under(time: Time, other: Time) -> Time:
-        """Return what a time that begins together with another adds behind it."""
-        rest = np.maximum(SMALL, time.cycles - other.cycles)
-        return time.times(rest / np.maximum(SMALL, time.cycles))
-
-    def _routing(self) -> Time:
-        """What the vector unit and the network still do when the array is through with the router."""
-        experts = self.model.experts
-        told = v.to_all(self.p, self.m * experts * FP32)
-        return replace(told, latency=0.0) + self._topk()
-
-    def _topk(self) -> Time:
-        p, m, model = self.p, self.m, self.model
-        planes = np.minimum(p.cores, up(model.hidden, p.core.columns))
-        gating = model.gating
-        arrived = Time(latency=v.to_all(p, FP32).latency)
-        if gating.scoring == SIGMOID:
-            return arrived + v.picked(p, m, model.experts, model.experts_per_token, planes, gating.groups)
-        return arrived + v.routed(p, m, model.experts, model.experts_per_token, planes, every=not gating.normalise)
 
     def _late(self, columns: int, *, alike: bool = False) -> tuple[bool, ...] | None:
         """PUs that are through last with columns of which some have a wider slice; all if they are alike."""
@@ -311,6 +296,8 @@ class StepTimes(HeadTimes):
         p, kind, latent, m = self.p, o.kind, self.latent, o.m
         if kind is K.GATE_UP and o.expert >= 0:
             return Time()
+        if kind is K.GATE_UP and "shared" in o.name:
+            return self.routing.shared()
         if kind is K.ATTN_OUT and not self.absorbed:
             owners = up(m * self.model.kv_heads, p.cores)
             return gather(p, owners, self.model.heads // self.model.kv_heads * self.model.value_dim * FP16)
@@ -351,16 +338,14 @@ class StepTimes(HeadTimes):
         """
         o, p = self.graph.operators[index], self.p
         shape, loops = form_of(plan.shape), self._loops(o)
-        width, packed = _width(p, plan.shape, paired=o.kind is K.GATE_UP), _packed(plan.shape)
+        width, packed = pass_width(p, plan.shape, paired=o.kind is K.GATE_UP), packed_beats(plan.shape)
         if o.kind in HEAD_KINDS:
             weights = Weights(shape, o.m, o.k, o.n, np.minimum(width, o.n), packed)
             return over_n(p, self.stream, weights, loops, Time(), self.q)
         columns = self.columns_of(o)
         if o.kind is K.ROUTER:
-            weights = Weights(shape, o.m, self.hidden, o.n, np.minimum(width, o.n), packed)
-            body, tail = over_n(p, self.stream, weights, loops, Time())
-            told = v.to_all(p, o.m * o.n * FP32)
-            return body, tail + replace(told, latency=0.0)  # the last word is under way when the router is through
+            body, tail = self._router(index, plan, self.hidden)
+            return body, tail + self.routing.told(gathers=self.gathers)  # the last word has left
         if plan.over != OVER_K:
             weights = Weights(shape, o.m, o.k, columns, np.minimum(width, columns), packed)
             return over_n(p, self.stream, weights, loops, self._entry(o) + Time(latency=-self._before(o)))
@@ -372,6 +357,22 @@ class StepTimes(HeadTimes):
         routed = o.kind is K.DOWN and o.expert >= 0
         words = self._beside(o, self.begun) if routed else np.where(np.asarray(p.cores) > 1, WORDS, 0.0)
         return body + Time(latency=-self._before(o)), tail + Time(latency=words)
+
+    def _router(self, index: int, plan: GemmPlan, columns: Array) -> tuple[Time, Time]:
+        """Time of a router on a PU with so many columns of the activations, until its own logits stand."""
+        o, p = self.graph.operators[index], self.p
+        width = np.minimum(pass_width(p, plan.shape, paired=False), o.n)
+        weights = Weights(form_of(plan.shape), o.m, columns, o.n, width, packed_beats(plan.shape))
+        return over_n(p, self.stream, weights, self._loops(o), Time())
+
+    def _logits(self, columns: int) -> float:
+        """Cycles from the norm's last sum until the own logits of a PU stand."""
+        normed = v.normed(self.p, self.m, columns)
+        if not columns:
+            return float(normed.cycles)
+        index = next(i for i, o in enumerate(self.graph.operators) if o.kind is K.ROUTER)
+        body, tail = self._router(index, self.plans(index), columns)
+        return float((normed + body + tail).cycles)
 
     def _before(self, o: Operator) -> Array:
         """Cycles by which an operator begins before the one it waits for has told its neighbours of its space."""
@@ -386,17 +387,3 @@ class StepTimes(HeadTimes):
         """Whether a residual is nothing but the tail of the GEMM before it."""
         experts = o.name.endswith("ffn_residual") and self.model.has_experts(o.layer)
         return not experts and self.graph.stacks == 1
-
-
-def _width(p: Any, shape: PassPlan, *, paired: bool) -> Array:
-    groups: Array = 1 if shape.split == SPLIT_K else p.core.strips // shape.group
-    return p.core.columns * np.maximum(groups, 2 if paired else 1)
-
-
-def _packed(shape: PassPlan) -> float:
-    """Beats of the DRAM per beat of the array; scales count as one value per group of k."""
-    precision = shape.precision
-    if not precision.group:
-        return 1.0
-    e = expansion(CODES[precision.weights])
-    return 1 / e + (FP16 / 2) / precision.group
