@@ -27,7 +27,7 @@ fits into the buffer of a router is one part."""
 NEVER = float("inf")
 
 Flits = tuple[int, ...]
-"""Of the message of every PU; 0: it sends none."""
+"""Of the message of every PU, 0: it sends none; or of every part of one."""
 
 
 class Ring(NamedTuple):
@@ -80,7 +80,7 @@ class Part:
         On every link of its way.
     first, last : bool
         Of its message.
-    flits : float
+    flits : int
     step : int
         Of the gather; -1: a word.
     """
@@ -90,7 +90,7 @@ class Part:
     channel: int
     first: bool
     last: bool
-    flits: float
+    flits: int
     step: int
 
 
@@ -117,36 +117,32 @@ class Way:
         self.tasks = [self._tasks(i, words, rows, distances) for i in range(nodes)]
         self.task, self.part, self.free = [0] * nodes, [0] * nodes, list(starts)
         self.queue: list[deque[Part]] = [deque() for _ in range(nodes)]
-        self.queued = [0.0] * nodes
+        self.queued = [0] * nodes
         self.lanes: list[list[deque[Part]]] = [[deque() for _ in range(lanes)] for _ in range(nodes)]
-        self.held = [[0.0] * lanes for _ in range(nodes)]  # flits in the buffer of a lane, or on their way to it
+        self.held = [[0] * lanes for _ in range(nodes)]  # flits in the buffer of a lane, or on their way to it
         self.opened = [[0.0] * lanes for _ in range(nodes)]  # cycle from which a full lane has room again
         self.short = [False] * nodes  # whether somebody waits for a place behind the link to a router
         self.owner = [[-1] * ring.vcs for _ in range(nodes)]
         self.turn = [[0] * ring.vcs for _ in range(nodes)]
         self.next = [0] * nodes
         self.link, self.inputs = [0.0] * nodes, [[0.0, 0.0] for _ in range(nodes)]
-        self.taken = list(starts)  # until which cycle the core takes flits
+        self.taken = [0.0] * nodes  # until which cycle the core takes flits
         self.full = [[0.0] * lanes for _ in range(nodes)]  # until which cycle it takes those that came by a lane
         self.came: list[list[float]] = [[-1.0] * self.steps for _ in range(nodes)]
         self.sent, self.told, self.brought = [0.0] * nodes, [0.0] * nodes, [0.0] * nodes
         self.wake = [-1.0] * nodes
         self.heap: list[tuple[float, int]] = []
 
-    def _tasks(
-        self, i: int, words: Flits, rows: Flits, distances: tuple[int, ...]
-    ) -> list[tuple[int, int, float, int]]:
-        """Messages of a PU in order: target, parts, flits of a part, step of the gather or -1."""
+    def _tasks(self, i: int, words: Flits, rows: Flits, distances: tuple[int, ...]) -> list[tuple[int, Flits, int]]:
+        """Messages of a PU in order: target, flits of its parts, step of the gather or -1."""
 
-        def cut(flits: int) -> tuple[int, float]:
+        def cut(flits: int) -> Flits:
             number = max(1, min(PARTS, math.ceil(flits / self.ring.buffer)))
-            return number, flits / number
+            return tuple((flits * (n + 1)) // number - flits * n // number for n in range(number))
 
-        found = [((i + d) % self.nodes, *cut(words[i]), -1) for d in distances]
-        for step in range(self.steps):
-            flits = rows[(i - step) % self.nodes]
-            found.append(((i + 1) % self.nodes, *cut(flits), step))
-        return found
+        told = [((i + d) % self.nodes, cut(words[i]), -1) for d in distances]
+        passed_on = (cut(rows[(i - step) % self.nodes]) for step in range(self.steps))
+        return told + [((i + 1) % self.nodes, parts, step) for step, parts in enumerate(passed_on)]
 
     def run(self) -> None:
         """Let every PU send all that it has."""
@@ -188,8 +184,9 @@ class Way:
         """Write what there is room for; a part stands in the queue when the rest of it follows at once."""
         ring, tasks = self.ring, self.tasks[i]
         while self.task[i] < len(tasks):
-            target, parts, flits, step = tasks[self.task[i]]
+            target, parts, step = tasks[self.task[i]]
             number = self.part[i]
+            flits = parts[number]
             start = max(self.free[i], now)
             if step > 0 and number == 0:
                 came = self.came[i][step - 1]
@@ -206,10 +203,10 @@ class Way:
             self.free[i] = start + flits * ring.pace
             ready = start + ring.sync + max(0.0, flits * (ring.pace - 1))
             channel = self._channel(i, target)
-            self.queue[i].append(Part(ready, target, channel, number == 0, number == parts - 1, flits, step))
+            self.queue[i].append(Part(ready, target, channel, number == 0, number == len(parts) - 1, flits, step))
             self.queued[i] += flits
             self.part[i] += 1
-            if self.part[i] == parts:
+            if self.part[i] == len(parts):
                 self.part[i] = 0
                 self.task[i] += 1
                 if step < 0:

@@ -23,15 +23,16 @@ SNAKE = resolve(load_chip("snake"))
 
 
 @given(
-    words=st.lists(st.integers(1, 60), min_size=2, max_size=9),
-    rows=st.lists(st.integers(0, 60), min_size=9, max_size=9),
+    words=st.lists(st.integers(1, 200), min_size=2, max_size=9),
+    rows=st.lists(st.integers(0, 200), min_size=9, max_size=9),
     pace=st.sampled_from((0.8, 1.0, 1.25, 2.0)),
-    vcs=st.sampled_from((2, 4)),
+    vcs=st.sampled_from((2, 3, 4)),
+    places=st.sampled_from(((8, 32, 32), (4, 4, 4), (2, 1, 32), (1, 32, 1))),
 )
-def test_every_part_comes_to_its_core_and_no_link_carries_two_at_once(words, rows, pace, vcs):
+def test_every_part_comes_to_its_core_and_no_link_carries_two_at_once(words, rows, pace, vcs, places):
     nodes = len(words)
     distances = tuple(range(1, nodes // 2 + 1))
-    ring = Ring(vcs, 8, 32, 32, pace, 1, 3, 2 + 2 * pace, 2, 3, 2)
+    ring = Ring(vcs, *places, pace, 1, 3, 2 + 2 * pace, 2, 3, 2)
     found = Way(ring, tuple(words), tuple(rows[:nodes]), distances, [0.0] * nodes)
     found.run()
     assert not any(found.queue)
