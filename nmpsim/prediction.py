@@ -10,9 +10,11 @@ True
 
 from __future__ import annotations
 
+import gc
 import platform
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,28 @@ from nmpsim.cost.area import die_area
 from nmpsim.cost.coefficients import value
 from nmpsim.cost.tables import tables
 from nmpsim.errors import Fault, SpecError
-from nmpsim.measure.estimate import Estimate, OperatorEstimate, Outside
+from nmpsim.measure.estimate import Estimate, Late, OperatorEstimate, Outside
 from nmpsim.program.schedule import Schedule
-from nmpsim.schedule.plain import attention_plan, lasting_bytes, plain_schedule
+from nmpsim.schedule.plain import plain_schedule
+from nmpsim.schedule.policy import DEFAULT
 from nmpsim.schedule.step import Plan, plan_step
 from nmpsim.spec import ChipSpec
 from nmpsim.spec.params import ACT, MAC_TREE, RD, REF, WR, MachineParams
 from nmpsim.workload import Model
 
 PJ = 1e-12
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Build values without a search for cycles among all objects of the process: they have none, and it takes long."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def estimate(
@@ -69,11 +84,12 @@ def estimate(
     SpecError, WorkloadError, InfeasibleError
         If an input is wrong, or the calibration is stale.
     """
-    return estimate_plan(plan_step(model, chip, **options), calibration=calibration)
+    with uncollected():
+        return _estimated(plan_step(model, chip, **options), None, calibration)
 
 
 def schedule_of(plan: Plan) -> Schedule:
-    """Return the schedule of a step by its policy; of several stacks, the plain one of the most loaded.
+    """Return the schedule of a step by its policy; of several stacks, that of the most loaded.
 
     Parameters
     ----------
@@ -83,12 +99,10 @@ def schedule_of(plan: Plan) -> Schedule:
     if len(graphs) == 1:
         return plan.schedule()
     load = graphs.moved_bytes()
+    if plan.policy != DEFAULT:
+        return plan.stack_programs().schedule(load.index(max(load)))
     graph = graphs[load.index(max(load))]
-    found = plain_schedule(graph, params, plan.dataflows, first_row=plan.first_row, modes=plan.modes)
-    attending = (plan.modes.attention if plan.modes is not None else ()) or plan.dataflows
-    lasting = lasting_bytes(graph, params, found.gemm)
-    attention = attention_plan(graph, params, attending, lasting)
-    return Schedule(graph, found.chip, found.gemm, attention, found.fill, found.first_row)
+    return plain_schedule(graph, params, plan.dataflows, first_row=plan.first_row, modes=plan.modes)
 
 
 def calibration_for(name: str | Path, params: MachineParams) -> Calibration | None:
@@ -135,6 +149,11 @@ def estimate_plan(
     SpecError, InfeasibleError
         As for `estimate`.
     """
+    with uncollected():
+        return _estimated(plan, schedule, calibration)
+
+
+def _estimated(plan: Plan, schedule: Schedule | None, calibration: str | Path | Calibration | None) -> Estimate:
     params = plan.params
     if params.noc.multicast_lanes:
         got = "network" if params.noc.sum_lanes else "multicast"
@@ -146,12 +165,6 @@ def estimate_plan(
         )
         raise SpecError("the analytical mode knows no networks inside PUs", [fault])
     schedule = schedule or schedule_of(plan)
-    if any(gemm.team > 1 for gemm in schedule.gemm.values()):
-        fault = Fault("policy", plan.policy, "a schedule without teams of PUs", "use nmpsim simulate, or policy plain")
-        raise SpecError("the analytical mode knows no teams of PUs", [fault])
-    if schedule.ahead:
-        fault = Fault("policy", plan.policy, "experts one after another", "use nmpsim simulate, or policy plain")
-        raise SpecError("the analytical mode knows no experts that begin ahead of one another", [fault])
     fitted = calibration_for(calibration, params) if isinstance(calibration, str | Path) else calibration
     with np.errstate(divide="ignore", invalid="ignore"):
         found = predict(schedule, params, plan.tokens)
@@ -162,10 +175,6 @@ def estimate_plan(
     clock = core_GHz(params)
     seconds = cycles / clock * 1e-9
     counts = _counts(found, params, [o.cycles for o in operators])
-    moved = [0] * params.dram.tiers
-    for f in found:
-        for tier, size in enumerate(_bytes(f, params)):
-            moved[tier] += size
     return Estimate(
         cycles,
         cycles * low,
@@ -174,17 +183,17 @@ def estimate_plan(
         seconds,
         operators,
         counts,
-        bounds(params, counts["macs"], counts["vector_elements"], moved, 0),
+        bounds(params, counts["macs"], counts["vector_elements"], _moved(found, params), 0),
         {
             "macs_per_cycle": float(params.core.macs_per_cycle * params.cores),
             "dram_bytes_per_second": tier_bandwidth(params)[0],
             "dram_bytes_per_second_slowest": tier_bandwidth(params)[-1],
             "vector_lanes": float(params.core.lanes * params.cores),
         },
-        _energy(params, counts, seconds),
+        Late(lambda: _energy(params, counts, seconds)),
         tuple(Outside(*o) for o in outside),
         fitted is not None,
-        _provenance(plan, schedule, fitted),
+        Late(lambda: _provenance(plan, schedule, fitted)),
     )
 
 
@@ -197,30 +206,30 @@ def _bytes(found: Predicted, params: MachineParams) -> list[int]:
     return moved
 
 
+def _moved(found: list[Predicted], params: MachineParams) -> list[int]:
+    """Bytes moved by the whole step, by tier."""
+    times = Counter((id(f.work), f.tiers) for f in found)
+    total = [0] * params.dram.tiers
+    for one in {(id(f.work), f.tiers): f for f in found}.values():
+        for tier, size in enumerate(_bytes(one, params)):
+            total[tier] += size * times[id(one.work), one.tiers]
+    return total
+
+
 def _operators(
     found: list[Predicted], params: MachineParams, schedule: Schedule, fitted: Calibration | None
 ) -> tuple[OperatorEstimate, ...]:
-    """Estimates of all operators: `predict` gives equal ones the same work and time, and they are estimated once."""
-    known: dict[tuple[object, ...], OperatorEstimate] = {}
+    """Estimates of all operators; those that are alike have one work and one time, and share their tables."""
+    known: dict[tuple[object, ...], tuple[OperatorEstimate, str]] = {}
     estimates = []
     for index, one in enumerate(found):
-        o = one.operator
-        key = (one.kind, o.kind, o.m, o.n, o.macs, o.vector_elements, one.tiers, id(one.work), id(one.time))
+        key = id(one.work), id(one.time), one.tiers
         if key not in known:
-            known[key] = _operator(one, params, schedule, fitted)
-        alike = known[key]
+            known[key] = _operator(one, params, schedule, fitted), str(schedule.gemm.get(index, ""))
+        o, (same, plan) = one.operator, known[key]
         estimates.append(
             OperatorEstimate(
-                o.name,
-                alike.kind,
-                o.layer,
-                str(schedule.gemm.get(index, "")),
-                alike.cycles,
-                alike.low,
-                alike.high,
-                dict(alike.counts),
-                dict(alike.bounds),
-                dict(alike.spent),
+                o.name, same.kind, o.layer, plan, same.cycles, same.low, same.high, same.counts, same.bounds, same.spent
             )
         )
     return tuple(estimates)

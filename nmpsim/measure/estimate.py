@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from nmpsim.measure.run import largest_bound
+
+
+class Late(Mapping[str, Any]):
+    """A table that is worked out when something of it is read for the first time.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the table.
+    """
+
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _table(self) -> dict[str, Any]:
+        return self._make()
+
+    def __getitem__(self, name: str) -> Any:
+        return self._table[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
 
 
 @dataclass(frozen=True)
@@ -28,7 +56,7 @@ class Outside:
 
 @dataclass(frozen=True)
 class OperatorEstimate:
-    """One operator as it is predicted.
+    """One operator as it is predicted; operators that are alike share the tables `counts`, `bounds` and `spent`.
 
     Parameters
     ----------
@@ -85,14 +113,14 @@ class Estimate:
         Of the whole step, and PRE and REFpb.
     bounds, peaks : dict of str to float
         As of a Run.
-    energy_J : dict of str to float
-        Of DRAM commands, and static; other components need the counts of a run.
+    energy_J : mapping of str to float
+        Of DRAM commands, and static; other components need the counts of a run.  Worked out when it is read.
     outside : tuple of Outside
         Variables outside the domain of the calibration; empty without one.
     calibrated : bool
         Whether coefficients were fitted to cycle runs.
-    provenance : dict
-        Versions, hashes of the inputs, options, calibration.
+    provenance : mapping
+        Versions, hashes of the inputs, options, calibration.  Worked out when it is read.
     """
 
     cycles: float
@@ -104,7 +132,7 @@ class Estimate:
     counts: dict[str, int]
     bounds: dict[str, float]
     peaks: dict[str, float]
-    energy_J: dict[str, float]
+    energy_J: Mapping[str, float]
     outside: tuple[Outside, ...]
     calibrated: bool
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)

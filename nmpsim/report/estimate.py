@@ -57,7 +57,7 @@ def estimate_tree(found: Estimate) -> dict[str, Any]:
         "peaks": dict(found.peaks),
         "calibrated": found.calibrated,
         "outside": [{"variable": o.variable, "value": o.value, "allowed": o.allowed} for o in found.outside],
-        "provenance": found.provenance,
+        "provenance": dict(found.provenance),
     }
 
 

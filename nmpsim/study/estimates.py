@@ -63,7 +63,7 @@ def estimated(settings: dict[str, Any]) -> dict[str, Any]:
         "clock_GHz": found.clock_GHz,
         "bounds": found.bounds,
         "peaks": found.peaks,
-        "energy_J": found.energy_J,
+        "energy_J": dict(found.energy_J),
         "counts": found.counts,
         "array_cycles": {},
         "operators": [asdict(operator) for operator in found.operators],

@@ -26,18 +26,25 @@ STEPS = {
     "stacks": st.sampled_from((1, 1, 2)),
     "kv": st.sampled_from(("", "", "fp8", "int8")),
     "seed": st.integers(0, 99),
+    "policy": st.sampled_from(("plain", "random-legal")),
 }
+"""Drawn schedules have GEMMs over N, over K and on teams, and experts that begin ahead of one another."""
 
 
-def check(name, kind, pus, batch, context, flit, separate, stacks, kv, seed):
+def check(name, kind, pus, batch, context, flit, separate, stacks, kv, seed, policy):
     """Prepare a step and compare the counts of all its operators with its program."""
-    more = SEPARATE if separate and kind == KINDS[0] else {}
+    more = dict(SEPARATE) if separate and kind == KINDS[0] else {}
+    if policy != "plain":
+        more["core__buffer__bytes"] = 2**20  # most draws take more room
     chip = small_chip(kind, pus, noc__flit_bytes=flit, **more)
     try:
-        job = prepare(MODELS[name], chip, batch=batch, context=context, stacks=stacks, kv=kv, seed=seed)
+        options = {"batch": batch, "context": context, "stacks": stacks, "kv": kv, "seed": seed, "policy": policy}
+        job = prepare(MODELS[name], chip, **options)
     except NmpsimError as error:
         event(str(error).splitlines()[0][:60])
         return
+    teams, ahead = any(plan.team > 1 for plan in job.schedule.gemm.values()), job.schedule.ahead
+    event(f"{'teams' if teams else 'no teams'}, experts {'ahead' if ahead else 'one after another'}")
     assert difference(job) == []
 
 

@@ -159,11 +159,11 @@ class AttentionWork:
         tasks = np.bincount(self.pu.ravel(), minlength=self.pus)
         found = 0
         for member, stack in self.members:
-            for to in range(self.pus):
-                others = int(tasks.sum() - (tasks[to] if stack == 0 else 0))
-                start = member * model.heads + int(first[to])
-                for turn in range(turns):
-                    number = min(start + int(heads[to]), (turn + 1) * rows) - max(start, turn * rows)
-                    if number > 0:
-                        found += others * (flits_of(number, width * 4, flit) + flits_of(2, number * 4, flit))
+            others = tasks.sum() - (tasks if stack == 0 else 0)  # tasks on other PUs than that of the heads
+            start = member * model.heads + first
+            for turn in range(turns):
+                own = np.maximum(0, np.minimum(start + heads, (turn + 1) * rows) - np.maximum(start, turn * rows))
+                some = np.minimum(1, own)
+                one = own * up(width * 4, flit) + some * 2 * -(-own * 4 // flit)  # the rows, and two statistics
+                found += int((others * one).sum())
         return Work(flits=found)

@@ -6,13 +6,15 @@ weights with the GEMM, the words that landing spaces are empty with whoever cons
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
 
+from nmpsim.analytic.model.alike import alike
 from nmpsim.analytic.model.attention import AttentionWork
-from nmpsim.analytic.model.shares import Ints, column_counts, even, firsts
+from nmpsim.analytic.model.shares import Ints, column_counts, even
+from nmpsim.analytic.model.teams import handed, untold, worker_streams
 from nmpsim.analytic.model.work import (
     NOTHING,
     Chunks,
@@ -63,41 +65,48 @@ class StepCounts:
         self.down_over_k = any(
             plan.over == OVER_K and self.graph.operators[i].kind is K.DOWN for i, plan in schedule.gemm.items()
         )
-        self._known: dict[tuple[object, ...], Work] = {}
+        self._rounds: dict[tuple[int, int], Work] = {}
 
     def _heads(self) -> tuple[Ints, Ints]:
         """Query heads, and heads of keys and values, that every PU projects."""
         others = 0 if self.model.latent is not None else 2 * self.model.kv_heads
         return even(self.model.heads, self.pus), even(others, self.pus)
 
-    def all(self) -> list[Work]:
-        """Return the work of every operator, in the order of the graph."""
-        firsts_of = firsts(self.graph, self.schedule.gemm)
-        return [
-            self.of(index, operator, first=first)
-            for index, (operator, first) in enumerate(zip(self.graph.operators, firsts_of, strict=True))
-        ]
-
-    def of(self, index: int, operator: Operator, *, first: bool = False) -> Work:
-        """Return the work of an operator.
+    def all(self, classes: Sequence[int] | None = None, first: Sequence[bool] | None = None) -> list[Work]:
+        """Return the work of every operator, in the order of the graph; operators that are alike share theirs.
 
         Parameters
         ----------
-        index : int
-            In the graph.
-        operator : Operator
-        first : bool
-            It is the gather that brings the activations of its layer to all PUs.
+        classes, first : sequence, optional
+            From `nmpsim.analytic.model.alike.alike`, if they are there already.
         """
-        part = operator.name.rsplit(".", 1)[-1]
-        key = (
-            part, operator.kind, operator.m, operator.n, operator.k, operator.vectors, operator.expert >= 0, first,
-            operator.layer < 0, "shared" in operator.name, self.model.has_experts(operator.layer),
-            self.schedule.gemm.get(index), self._tells(operator),
-        )  # fmt: skip
-        if key not in self._known:
-            self._known[key] = self._counted(index, operator, part, first=first)
-        return self._known[key]
+        if classes is None or first is None:
+            classes, first = alike(self.graph, self.schedule.gemm)
+        known: list[Work] = []  # by class: they are numbered in the order in which they occur
+        for index, number in enumerate(classes):
+            if number == len(known):
+                operator = self.graph.operators[index]
+                known.append(self._counted(index, operator, operator.name.rsplit(".", 1)[-1], first=first[index]))
+        found = [known[number] for number in classes]
+        for index, words in self._untold().items():
+            found[index] += Work(flits=-words, messages=-words)
+        return found
+
+    def _untold(self) -> dict[int, int]:
+        """Return the words that GEMMs on teams do not send, by index: those of spaces that nobody has used."""
+        gemm = self.schedule.gemm
+        if all(plan.team == 1 for plan in gemm.values()):
+            return {}
+        known: dict[tuple[object, ...], tuple[tuple[int, ...], ...]] = {}
+        owned = {}
+        for index, plan in gemm.items():
+            operator = self.graph.operators[index]
+            if plan.reduces and operator.kind is not K.ROUTER:
+                key = operator.kind, operator.n, plan.chunks
+                if key not in known:
+                    known[key] = self._chunks(operator, plan).pieces
+                owned[index] = known[key]
+        return {i: n for i, n in untold(self.graph, gemm, owned, ahead=self.schedule.ahead).items() if n}
 
     def _counted(self, index: int, operator: Operator, part: str, *, first: bool) -> Work:
         kind = operator.kind
@@ -212,10 +221,17 @@ class StepCounts:
         return found
 
     def _round(self, size: int, late: int) -> Work:
-        """Pieces that a stack passes on round the ring, from its own one back by `late`; `size` bytes an element."""
-        stacks, stack = self.graph.stacks, self.graph.shard.stack if self.graph.shard is not None else 0
-        sent = [int(p[(stack - late - step) % stacks]) for p in self._pieces() for step in range(stacks - 1)]
-        return Work(flits=sum(flits_of(self.m, n * size, self.flit) for n in sent), messages=len(sent))
+        """Pieces that a stack passes on round the ring, from its own one back by `late`; `size` bytes an element.
+
+        All but the one that stands at the end of its way.
+        """
+        if (size, late) not in self._rounds:
+            stacks, stack = self.graph.stacks, self.graph.shard.stack if self.graph.shard is not None else 0
+            pieces = np.array(self._pieces(), dtype=np.int64).reshape(-1, stacks)
+            rows = -(-pieces * size // self.flit)
+            flits = int(rows.sum() - rows[:, (stack - late + 1) % stacks].sum()) * self.m
+            self._rounds[size, late] = Work(flits=flits, messages=len(pieces) * (stacks - 1))
+        return self._rounds[size, late]
 
     def _stacks(self) -> Work:
         """An all-reduce over the stacks: every piece of a PU's columns goes once round as sums, once as results."""
@@ -273,6 +289,9 @@ class StepCounts:
                 return self.latent_counts()[1]
             if kind is K.ATTN_OUT and latent.form == ABSORBED:
                 return self.heads[0] * latent.value
+        if kind is K.ATTN_OUT:  # over K, where every PU has all sequences of its heads
+            group = self.model.heads // self.model.kv_heads
+            return even(self.model.kv_heads, self.pus) * group * self.model.value_dim
         return self.hidden
 
     def _chunks(self, operator: Operator, plan: GemmPlan) -> Chunks:
@@ -310,8 +329,12 @@ class StepCounts:
             starts = np.cumsum(entry) - entry
             streams = [Streams(whole, int(k), self._start(plan, int(s))) for k, s in zip(entry, starts, strict=True)]
             found += chunks.flits(m, self.flit)
-            consumed = kind in {K.QKV, K.LATENT} or (kind is K.DOWN and self._kept(operator))
+            consumed = kind in {K.QKV, K.LATENT} or (kind in {K.ATTN_OUT, K.DOWN} and self._kept(operator))
             found += chunks.credits() if consumed else NOTHING
+        elif plan.team > 1:
+            chunks = self._chunks(operator, plan)
+            streams = worker_streams(plan, chunks, operator.k, core.columns)
+            found += self._gather(operator, entry) + handed(plan, chunks, m, self.flit)
         else:
             streams = [Streams((int(n),), operator.k) for n in columns]
             found += self._gather(operator, entry)
@@ -323,7 +346,7 @@ class StepCounts:
         return start if plan.shape.precision.group else 0
 
     def _kept(self, operator: Operator) -> bool:
-        """Whether the result of a down projection stays with it: of an expert, or with several stacks."""
+        """Whether what comes behind a projection stays with it: of an expert, or with several stacks."""
         return operator.expert >= 0 or "shared" in operator.name or self.graph.stacks > 1
 
     def _gather(self, operator: Operator, entry: Ints) -> Work:
@@ -339,4 +362,4 @@ class StepCounts:
         if operator.kind is not K.DOWN or operator.expert < 0 or self.down_over_k:
             return False
         activation = self.graph.operators[operator.depends[0]]
-        return self.schedule.gemm[activation.depends[0]].over == OVER_N
+        return self.schedule.ahead or self.schedule.gemm[activation.depends[0]].over == OVER_N

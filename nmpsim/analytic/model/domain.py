@@ -30,6 +30,8 @@ def variables_of(schedule: Schedule, params: MachineParams) -> Variables:
         "vocabulary": model.vocab,
         "layers of latent attention": 0 if model.latent is None else 1,
         "stacks": params.stacks,
+        "GEMMs on teams": sum(plan.team > 1 for plan in schedule.gemm.values()),
+        "experts": "ahead of one another" if schedule.ahead else "one after another",
         "format of weights": str(graph.precision.weights),
         "format of the KV cache": str(graph.precision.kv),
         "PUs": params.cores,

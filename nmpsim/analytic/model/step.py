@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from nmpsim.analytic.model.ahead import overlapped
+from nmpsim.analytic.model.alike import alike
 from nmpsim.analytic.model.counts import StepCounts
 from nmpsim.analytic.model.places import words_from_results
 from nmpsim.analytic.model.residual import CACHED
 from nmpsim.analytic.model.rows import Shares, tiers_of
-from nmpsim.analytic.model.shares import begun, firsts
+from nmpsim.analytic.model.shares import begun
 from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.stores import stored_by
 from nmpsim.analytic.model.times import StepTimes
 from nmpsim.analytic.model.units import SIGNAL, streaming, way
 from nmpsim.analytic.model.work import Work
-from nmpsim.program.schedule import OVER_NAMES, Schedule
+from nmpsim.program.schedule import OVER_NAMES, GemmPlan, Schedule
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ABSORBED, GEMM_KINDS, Operator, OperatorGraph, OperatorKind
 
@@ -79,13 +82,14 @@ def tag_of(operator: Operator, over: int | None, prefix: str = "") -> str:
     ----------
     operator : Operator
     over : int or None
-        Dimension of the GEMM, or of the one whose result it consumes, that is spread over the PUs; None without one.
+        Dimension of the GEMM, or of the one whose result it consumes, that is spread over the PUs, or `TEAMS`; None
+        without one.
     prefix : str
         From `prefix_of`.
     """
     name = str(operator.kind)
     if over is not None:
-        name += f" {'over' if operator.kind in GEMM_KINDS else 'behind'} {OVER_NAMES[over]}"
+        name += f" {'over' if operator.kind in GEMM_KINDS else 'behind'} {SPREADS[over]}"
     if operator.expert >= 0:
         name += " of an expert"
     elif "shared" in operator.name:
@@ -97,15 +101,33 @@ CONSUMERS = frozenset({OperatorKind.ACTIVATION, OperatorKind.RESIDUAL, OperatorK
 """Kinds that consume the result of a GEMM chunk by chunk, or stand right behind it."""
 
 
+class _OneChip(StepTimes):
+    """Times on one chip: a GEMM is timed once, for itself and for what comes behind it."""
+
+    @cached_property
+    def _gemms(self) -> dict[tuple[Any, ...], tuple[Time, Time]]:
+        return {}
+
+    def gemm(self, index: int, plan: GemmPlan) -> tuple[Time, Time]:
+        """Return the times of a GEMM; parameters as in `StepTimes.gemm`."""
+        key = index, id(self.stream), self.begun
+        if key not in self._gemms:
+            self._gemms[key] = super().gemm(index, plan)
+        return self._gemms[key]
+
+
+TEAMS = len(OVER_NAMES)
+SPREADS = (*OVER_NAMES, "teams")
+"""How a GEMM is spread over the PUs."""
+
+
 def _over(schedule: Schedule, index: int) -> int | None:
-    """Dimension of a GEMM, or of the one before a consumer."""
+    """How a GEMM, or the one before a consumer, is spread."""
     operator = schedule.graph.operators[index]
-    if index in schedule.gemm:
-        return schedule.gemm[index].over
+    plans = [schedule.gemm[index]] if index in schedule.gemm else []
     if operator.kind in CONSUMERS:
-        before = [schedule.gemm[i].over for i in operator.depends if i in schedule.gemm]
-        return before[-1] if before else None
-    return None
+        plans = [schedule.gemm[i] for i in operator.depends if i in schedule.gemm]
+    return (TEAMS if plans[-1].team > 1 else plans[-1].over) if plans else None
 
 
 def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] = ()) -> list[Predicted]:
@@ -120,7 +142,8 @@ def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] =
         Token of every sequence, for the rows of the embedding; spread evenly if left out.
     """
     graph = schedule.graph
-    work = StepCounts(schedule, params).all()
+    classes, first = alike(graph, schedule.gemm)
+    work = StepCounts(schedule, params).all(classes, first)
     tiers = tiers_of(graph, params, work, schedule.attention.turns, schedule.first_row)
     banks = params.dram.banks
     loads = (
@@ -130,31 +153,24 @@ def predict(schedule: Schedule, params: MachineParams, tokens: tuple[int, ...] =
     deepest = int(loads.max())
     words = words_from_results(schedule, params, tokens)
     stores = stored_by(graph, schedule.attention, params)
-    times = StepTimes(
+    times = _OneChip(
         graph, params, schedule.gemm.__getitem__, schedule.attention, deepest=float(deepest), words=words, stores=stores
     )
-    known: dict[tuple[Any, ...], Time] = {}
+    known: dict[tuple[Any, ...], tuple[str, Time]] = {}
     found = []
-    for index, (operator, done, tier, first, fresh) in enumerate(
-        zip(graph.operators, work, tiers, firsts(graph, schedule.gemm), begun(graph), strict=True)
+    for index, (operator, number, done, tier, fresh) in enumerate(
+        zip(graph.operators, classes, work, tiers, begun(graph), strict=True)
     ):
-        plan = schedule.gemm.get(index)
-        key = (
-            operator.kind, operator.name.rsplit(".", 1)[-1], operator.m, operator.n, operator.k, operator.vectors,
-            operator.expert >= 0, "shared" in operator.name, graph.model.has_experts(operator.layer), first, fresh,
-            tier, plan, tuple(schedule.gemm.get(i) for i in operator.depends),
-        )  # fmt: skip
+        key = number, fresh, tier
         if key not in known:
-            known[key] = times.at(tier).of(index, first=first, begun=fresh)
-        found.append(
-            Predicted(
-                operator,
-                tag_of(operator, _over(schedule, index), prefix_of(graph, operator, first=first)),
-                done,
-                known[key],
-                tier,
-            )
-        )
+            prefix = prefix_of(graph, operator, first=first[index])
+            time = times.at(tier).of(index, first=first[index], begun=fresh)
+            known[key] = tag_of(operator, _over(schedule, index), prefix), time
+        kind, time = known[key]
+        found.append(Predicted(operator, kind, done, time, tier))
+    if schedule.ahead:
+        for index, time in overlapped(times, schedule, {i: f.time for i, f in enumerate(found)}, tiers).items():
+            found[index] = replace(found[index], kind=f"ahead {found[index].kind}", time=time)
     return found
 
 

@@ -15,7 +15,9 @@ import numpy as np
 from nmpsim.analytic.model import vectors as v
 from nmpsim.analytic.model.chunks import over_k, scatter_of
 from nmpsim.analytic.model.gemms import Loop, Weights, gather, over_n, packed_beats, pass_width
+from nmpsim.analytic.model.handing import in_teams
 from nmpsim.analytic.model.heads import HeadTimes, form_of
+from nmpsim.analytic.model.pieces import team_chunks
 from nmpsim.analytic.model.places import WORDS, told_beside
 from nmpsim.analytic.model.routing import Routing, under
 from nmpsim.analytic.model.rows import Shares
@@ -311,8 +313,13 @@ class StepTimes(HeadTimes):
             columns = np.minimum(both, latent.q_rank if kind is K.Q_UP else latent.kv_rank)
         return gather(p, m, columns * FP16)
 
-    def _loops(self, o: Operator) -> tuple[Loop, ...]:
-        """What consumes results of a GEMM."""
+    def loops(self, o: Operator) -> tuple[Loop, ...]:
+        """Return what consumes results of a GEMM.
+
+        Parameters
+        ----------
+        o : Operator
+        """
         core = self.p.core
         kind, bias = o.kind, FP16 if o.vectors else 0
         if kind is K.GATE_UP:
@@ -337,7 +344,7 @@ class StepTimes(HeadTimes):
         plan : GemmPlan
         """
         o, p = self.graph.operators[index], self.p
-        shape, loops = form_of(plan.shape), self._loops(o)
+        shape, loops = form_of(plan.shape), self.loops(o)
         width, packed = pass_width(p, plan.shape, paired=o.kind is K.GATE_UP), packed_beats(plan.shape)
         if o.kind in HEAD_KINDS:
             weights = Weights(shape, o.m, o.k, o.n, np.minimum(width, o.n), packed)
@@ -346,6 +353,9 @@ class StepTimes(HeadTimes):
         if o.kind is K.ROUTER:
             body, tail = self._router(index, plan, self.hidden)
             return body, tail + self.routing.told(gathers=self.gathers)  # the last word has left
+        if plan.team > 1:
+            entry = self._entry(o) + Time(latency=-self._before(o))
+            return in_teams(p, self.stream, team_chunks(p, self.stream, self.graph, o, plan, loops), entry)
         if plan.over != OVER_K:
             weights = Weights(shape, o.m, o.k, columns, np.minimum(width, columns), packed)
             return over_n(p, self.stream, weights, loops, self._entry(o) + Time(latency=-self._before(o)))
@@ -363,7 +373,7 @@ class StepTimes(HeadTimes):
         o, p = self.graph.operators[index], self.p
         width = np.minimum(pass_width(p, plan.shape, paired=False), o.n)
         weights = Weights(form_of(plan.shape), o.m, columns, o.n, width, packed_beats(plan.shape))
-        return over_n(p, self.stream, weights, self._loops(o), Time())
+        return over_n(p, self.stream, weights, self.loops(o), Time())
 
     def _logits(self, columns: int) -> float:
         """Cycles from the norm's last sum until the own logits of a PU stand."""

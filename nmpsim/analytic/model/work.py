@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from operator import add, attrgetter
 
 from nmpsim.analytic.model.shares import Ints, dram_beats, form, up
 from nmpsim.program.beats import Tile
@@ -52,7 +53,7 @@ class Work:
     messages: int = 0
 
     def __add__(self, other: Work) -> Work:
-        return Work(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Work(*map(add, _values(self), _values(other)))
 
     def times(self, number: int) -> Work:
         """Return so often the same work.
@@ -61,12 +62,15 @@ class Work:
         ----------
         number : int
         """
-        return Work(*(getattr(self, f.name) * number for f in fields(self)))
+        return Work(*(value * number for value in _values(self)))
 
     def counts(self) -> dict[str, int]:
         """Return the counts by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return dict(zip(_NAMES, _values(self), strict=True))
 
+
+_NAMES = tuple(field.name for field in fields(Work))
+_values = attrgetter(*_NAMES)
 
 NOTHING = Work()
 

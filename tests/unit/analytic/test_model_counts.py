@@ -34,6 +34,29 @@ def test_every_operator_of_every_shipped_model_is_counted_as_it_is_encoded(model
 
 
 @pytest.mark.parametrize("chip", KINDS)
+@pytest.mark.parametrize("model", ["mixtral-8x7b", "olmoe-1b-7b"])
+def test_teams_and_experts_ahead_are_counted_as_they_are_encoded(model, chip):
+    job = prepare(model, chip, batch=4, context=96, layers=2, policy="searched")
+    assert job.schedule.ahead
+    assert any(plan.team > 1 for plan in job.schedule.gemm.values()) == (model == "olmoe-1b-7b")
+    assert difference(job) == []
+
+
+def test_the_first_words_of_a_step_are_not_sent_where_no_part_has_come_before():
+    """Owners tell workers of an empty space only once something has been in it: the first layer sends fewer words."""
+    job = prepare(small_model(layers=2), small_chip(KINDS[0], 4), batch=2, context=40, policy="random-legal", seed=5)
+    on_teams = [i for i, plan in job.schedule.gemm.items() if plan.team > 1]
+    counts = StepCounts(job.schedule, job.params)
+    assert on_teams
+    assert difference(job) == []
+    layers = [job.graph.operators[i].layer for i in on_teams]
+    first, later = (on_teams[layers.index(layer)] for layer in (0, 1))
+    assert job.schedule.gemm[first] == job.schedule.gemm[later]
+    work = counts.all()
+    assert work[first].flits < work[later].flits
+
+
+@pytest.mark.parametrize("chip", KINDS)
 @pytest.mark.parametrize("model", [small_model(), *FAMILIES.values()], ids=lambda m: m.name)
 def test_counts_of_a_step_are_those_of_its_run(model, chip):
     job = prepare(model, small_chip(chip, 4), batch=3, context=40)

@@ -8,6 +8,7 @@ import pytest
 
 import nmpsim
 from nmpsim.analytic.model.calibration import COEFFICIENTS, FORMAT, PRIOR, Calibration, load_calibration
+from nmpsim.analytic.model.domain import variables_of
 from nmpsim.analytic.model.residual import PLACES, VARIABLES, Residual, about
 from nmpsim.analytic.model.sources import APART, engine_hash, engine_text_hash, source_files
 from nmpsim.analytic.model.spent import Time
@@ -114,6 +115,19 @@ def test_an_estimate_outside_the_domain_says_by_which_variable():
     assert "vector lanes" in named  # the sample had no value of it
     assert len(estimate_plan(plan, calibration=inside).outside) == len(named) + 2
     assert estimate_plan(plan, calibration=None).outside == ()
+
+
+def test_teams_and_experts_ahead_lie_outside_a_domain_of_plain_schedules():
+    plan = plan_step("olmoe-1b-7b", "snake", batch=4, context=256, layers=1, policy="searched")
+    plain = plan_step("olmoe-1b-7b", "snake", batch=4, context=256, layers=1)
+    told = variables_of(plain.schedule(), plain.params)
+    domain = {name: [value] if isinstance(value, str) else [value, value] for name, value in told.items()}
+    found = estimate_plan(plan, calibration=calibration(domain=domain))
+    assert {o.variable: o.allowed for o in found.outside} == {
+        "GEMMs on teams": "0 to 0",
+        "experts": "one after another",
+    }
+    assert estimate_plan(plain, calibration=calibration(domain=domain)).outside == ()
 
 
 def test_intervals_hold_the_prediction_and_the_operators_add_up():

@@ -1,10 +1,8 @@
 """``--policy`` of the commands that schedule a step, and ``show schedule --why``."""
 
-import pytest
-
 from nmpsim import api
-from nmpsim.errors import SpecError
-from nmpsim.prediction import estimate
+from nmpsim.prediction import estimate, schedule_of
+from nmpsim.schedule.step import plan_step
 from tests.unit.cli.bench import call
 
 STEP = ("--model", "llama-3.1-8b", "--chip", "snake", "--batch", "16", "--context", "256", "--layers", "1")
@@ -35,9 +33,18 @@ def test_an_unknown_policy_is_refused_with_all_names(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_estimate_of_a_schedule_with_teams_is_refused_by_name():
-    with pytest.raises(SpecError, match="teams of PUs"):
-        estimate("olmoe-1b-7b", "snake", batch=4, context=256, layers=1, policy="searched")
+def test_an_estimate_takes_the_schedule_of_its_policy():
+    step = {"batch": 4, "context": 256, "layers": 1, "calibration": "none"}
+    plain, searched = (estimate("olmoe-1b-7b", "snake", policy=policy, **step) for policy in ("plain", "searched"))
+    assert any("over teams of" in operator.plan for operator in searched.operators)
+    assert searched.cycles < plain.cycles
+
+
+def test_an_estimate_of_several_stacks_takes_the_schedule_that_is_simulated():
+    options = {"batch": 2, "context": 64, "layers": 1, "stacks": 2, "policy": "searched"}
+    schedule = schedule_of(plan_step("mixtral-8x7b", "snake", **options))
+    assert schedule.ahead
+    assert schedule == api.prepare("mixtral-8x7b", "snake", **options).schedule
 
 
 def test_why_tells_of_a_plan_that_the_search_leaves_out():
