@@ -57,8 +57,15 @@ LEAST_FACTOR = 30
 KEPT = (0.01, 0.99)
 """Quantiles of what is left, between which a factor stays."""
 
-COVERED = (0.05, 0.95)
-"""Quantiles of the intervals."""
+SHARE = 0.9
+"""Share of the operators, and of the steps, that lie within their intervals."""
+
+TAILS = (0.05, 0.055, 0.06, 0.065, 0.07)
+"""Share of a kind that may lie below its interval, and above it: more than half of what `SHARE` leaves if other kinds
+are exact, and lie within theirs altogether."""
+
+ROUNDED = 1e-6
+"""Of the ends of an interval."""
 
 FOLDS = 5
 """Of the cross-validation; whole runs stay together."""
@@ -302,18 +309,46 @@ def cross_validated(seen: Sequence[Seen], seed: int) -> Floats:
     return found
 
 
-def interval(values: Floats) -> tuple[float, float]:
+def interval(values: Floats, tail: float = TAILS[0]) -> tuple[float, float]:
     """Return the two quantiles of an interval, widened by one place at each end for the finite sample.
 
     Parameters
     ----------
     values : ndarray of float64
+    tail : float
+        Share below, and above.
     """
     ordered = np.sort(values)
     n = len(ordered)
-    low = max(0, int(np.floor(COVERED[0] * (n + 1))) - 1)
-    high = min(n - 1, int(np.ceil(COVERED[1] * (n + 1))) - 1)
+    low = max(0, int(np.floor(tail * (n + 1))) - 1)
+    high = min(n - 1, int(np.ceil((1 - tail) * (n + 1))) - 1)
     return round(float(ordered[low]), 6), round(float(ordered[high]), 6)
+
+
+def intervals_of(seen: Sequence[Seen], quotient: Floats) -> dict[str, tuple[float, float]]:
+    """Return the intervals of all operators together and of every kind: the narrowest that hold `SHARE` of all.
+
+    Parameters
+    ----------
+    seen : sequence of Seen
+    quotient : ndarray of float64
+        Cycles over cross-validated ones.
+    """
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for place, one in enumerate(seen):
+        kinds[one.kind].append(place)
+    chosen: dict[str, tuple[float, float]] = {}
+    for tail in TAILS:
+        found = {"operators": interval(quotient, tail)}
+        found |= {kind: interval(quotient[at], tail) for kind, at in sorted(kinds.items()) if len(at) >= LEAST}
+        inside = 0
+        for kind, at in kinds.items():
+            low, high = found.get(kind, found["operators"])
+            inside += int(((quotient[at] >= low - ROUNDED) & (quotient[at] <= high + ROUNDED)).sum())
+        if chosen and inside < SHARE * len(seen):
+            break
+        chosen = found
+    return chosen
 
 
 def by_run(seen: Sequence[Seen], values: Floats) -> dict[int, float]:
@@ -382,11 +417,7 @@ def fit(seen: Sequence[Seen], seed: int) -> Fitted:
     """
     apart = cross_validated(seen, seed)
     quotient = quotients(seen, apart)
-    intervals = {"operators": interval(quotient)}
-    for kind in sorted({s.kind for s in seen}):
-        mine = np.array([q for s, q in zip(seen, quotient, strict=True) if s.kind == kind])
-        if len(mine) >= LEAST:
-            intervals[kind] = interval(mine)
+    intervals = intervals_of(seen, quotient)
     whole, steps = by_run(seen, np.array([s.cycles for s in seen])), by_run(seen, apart)
     intervals["step"] = interval(np.array([whole[r] / steps[r] for r in whole]))
     return Fitted(terms_of(seen, seed), intervals, errors_of(seen, apart))

@@ -5,7 +5,7 @@ import pytest
 
 from nmpsim.analytic.model.calibration import COEFFICIENTS, PRIOR
 from nmpsim.analytic.model.residual import VARIABLES
-from nmpsim.calibration.fit import Seen, cross_validated, errors_of, fit, interval, predicted, terms_of
+from nmpsim.calibration.fit import Seen, cross_validated, errors_of, fit, interval, intervals_of, predicted, terms_of
 
 TRUTH = (1.1, 1.0, 0.5, 2.0, 0.8, 0.1, 0.0)
 NOTHING = np.zeros(len(VARIABLES))
@@ -71,6 +71,19 @@ def test_intervals_cover_what_they_say():
         for s, p in zip(fresh, found, strict=True)
     ]
     assert 0.85 <= np.mean(inside) <= 0.95
+
+
+def test_others_may_have_narrower_intervals_where_some_kinds_are_exact():
+    noisy = operators(1500, noise=0.1)
+    exact = [Seen(s.run, "exact", s.features, s.variables, s.cycles) for s in noisy]
+    alone = np.exp(np.random.default_rng(3).normal(0, 0.1, len(noisy)))
+    both = np.concatenate([alone, np.ones(len(exact))])
+    wide, narrow = intervals_of(noisy, alone), intervals_of([*noisy, *exact], both)
+    kind = noisy[0].kind
+    assert narrow["exact"] == (1.0, 1.0)
+    assert wide[kind][0] < narrow[kind][0] < 1 < narrow[kind][1] < wide[kind][1]
+    held = [narrow[s.kind][0] <= q <= narrow[s.kind][1] for s, q in zip([*noisy, *exact], both, strict=True)]
+    assert np.mean(held) >= 0.9
 
 
 def test_an_interval_widens_for_few_values():
