@@ -25,8 +25,8 @@ from nmpsim.analytic.bounds import bounds, core_GHz, tier_bandwidth
 from nmpsim.analytic.model.calibration import PRIOR, Calibration, load_calibration, shipped_for
 from nmpsim.analytic.model.domain import variables_of
 from nmpsim.analytic.model.residual import about
-from nmpsim.analytic.model.spent import UNITS
 from nmpsim.analytic.model.step import Predicted, predict, refreshes
+from nmpsim.analytic.model.timing.spent import UNITS
 from nmpsim.cost.area import die_area
 from nmpsim.cost.coefficients import value
 from nmpsim.cost.tables import tables

@@ -1,6 +1,6 @@
 """Many chips in one pass: every operator of a step on all of them, each with the best mapping of a fixed list.
 
-The closed forms are those of one chip (`nmpsim.analytic.model.times`); here the fields of the chip are arrays.
+The closed forms are those of one chip (`nmpsim.analytic.model.timing.times`); here the fields of the chip are arrays.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from nmpsim.analytic.model.calibration import Calibration
 from nmpsim.analytic.model.chips import Chips
+from nmpsim.analytic.model.counting.shares import begun, firsts
 from nmpsim.analytic.model.residual import about
-from nmpsim.analytic.model.shares import begun, firsts
-from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.step import CONSUMERS, prefix_of, tag_of
-from nmpsim.analytic.model.times import StepTimes
-from nmpsim.analytic.model.units import NEVER, Array, Streaming, passes, streaming, up
+from nmpsim.analytic.model.timing.spent import Time
+from nmpsim.analytic.model.timing.times import StepTimes
+from nmpsim.analytic.model.timing.units import NEVER, Array, Streaming, passes, streaming, up
 from nmpsim.program.isa import CHAIN, IS, K_CONTIGUOUS, N_CONTIGUOUS, OS, SPLIT_K, SPLIT_N, TREE, WS
 from nmpsim.program.schedule import OVER_K, OVER_N, AttentionPlan, GemmPlan, PassPlan
 from nmpsim.spec.params import MAC_TREE

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nmpsim.analytic.model.residual import VARIABLES, Residual
 from nmpsim.analytic.model.sources import engine_hash, engine_text_hash
-from nmpsim.analytic.model.spent import UNITS, Time
+from nmpsim.analytic.model.timing.spent import UNITS, Time
 from nmpsim.errors import Fault, SpecError
 
 FORMAT = "nmpsim-calibration-2"

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.spent import UNITS, Time
-from nmpsim.analytic.model.units import Array, up
+from nmpsim.analytic.model.timing.spent import UNITS, Time
+from nmpsim.analytic.model.timing.units import Array, up
 from nmpsim.program.schedule import AttentionPlan
 from nmpsim.spec.params import ACT
 from nmpsim.workload import Operator, OperatorGraph, OperatorKind

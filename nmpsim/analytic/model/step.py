@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.ahead import overlapped
-from nmpsim.analytic.model.alike import alike
-from nmpsim.analytic.model.counts import StepCounts
-from nmpsim.analytic.model.places import words_from_results
+from nmpsim.analytic.model.counting.alike import alike
+from nmpsim.analytic.model.counting.counts import StepCounts
+from nmpsim.analytic.model.counting.rows import Shares, tiers_of
+from nmpsim.analytic.model.counting.shares import begun
+from nmpsim.analytic.model.counting.work import Work
 from nmpsim.analytic.model.residual import CACHED
-from nmpsim.analytic.model.rows import Shares, tiers_of
-from nmpsim.analytic.model.shares import begun
-from nmpsim.analytic.model.spent import Time
-from nmpsim.analytic.model.stores import stored_by
-from nmpsim.analytic.model.times import StepTimes
-from nmpsim.analytic.model.units import SIGNAL, streaming, way
-from nmpsim.analytic.model.work import Work
+from nmpsim.analytic.model.timing.ahead import overlapped
+from nmpsim.analytic.model.timing.places import words_from_results
+from nmpsim.analytic.model.timing.spent import Time
+from nmpsim.analytic.model.timing.stores import stored_by
+from nmpsim.analytic.model.timing.times import StepTimes
+from nmpsim.analytic.model.timing.units import SIGNAL, streaming, way
 from nmpsim.program.schedule import OVER_NAMES, GemmPlan, Schedule
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ABSORBED, GEMM_KINDS, Operator, OperatorGraph, OperatorKind

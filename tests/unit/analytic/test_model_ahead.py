@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from nmpsim.analytic.model.issue import ARRAY, LANES, PORT_0, Units
 from nmpsim.analytic.model.step import predict
+from nmpsim.analytic.model.timing.issue import ARRAY, LANES, PORT_0, Units
 from nmpsim.api import prepare, run_job
 from nmpsim.schedule.step import plan_step
 from nmpsim.spec import load_chip, resolve

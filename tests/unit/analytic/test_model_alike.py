@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from nmpsim.analytic.model.alike import alike
-from nmpsim.analytic.model.counts import StepCounts
+from nmpsim.analytic.model.counting.alike import alike
+from nmpsim.analytic.model.counting.counts import StepCounts
 from nmpsim.analytic.model.step import predict
 from nmpsim.prediction import estimate, schedule_of
 from nmpsim.schedule.step import plan_step

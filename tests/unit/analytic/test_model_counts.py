@@ -2,7 +2,7 @@
 
 import pytest
 
-from nmpsim.analytic.model.counts import StepCounts
+from nmpsim.analytic.model.counting.counts import StepCounts
 from nmpsim.analytic.model.step import predict, refreshes
 from nmpsim.api import prepare, run_job
 from nmpsim.workload.catalog import model_names

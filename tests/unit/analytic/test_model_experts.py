@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nmpsim
-from nmpsim.analytic.model import chunks as over_k
-from nmpsim.analytic.model import gemms, units
-from nmpsim.analytic.model.places import told_beside, words_from_results
-from nmpsim.analytic.model.shares import begun
+from nmpsim.analytic.model.counting.shares import begun
 from nmpsim.analytic.model.step import predict
+from nmpsim.analytic.model.timing import chunks as over_k
+from nmpsim.analytic.model.timing import gemms, units
+from nmpsim.analytic.model.timing.places import told_beside, words_from_results
 from nmpsim.program.encode.gemm import column_shares, width
 from nmpsim.program.encode.reduction import chunk_step
 from nmpsim.program.schedule import OVER_K, OVER_N

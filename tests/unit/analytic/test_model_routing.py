@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nmpsim
-from nmpsim.analytic.model.crossing import crossed
-from nmpsim.analytic.model.parts import PARTS, Ring, Way
-from nmpsim.analytic.model.routing import Routing
+from nmpsim.analytic.model.ring.crossing import crossed
+from nmpsim.analytic.model.ring.parts import PARTS, Ring, Way
 from nmpsim.analytic.model.step import predict
-from nmpsim.analytic.model.units import way
+from nmpsim.analytic.model.timing.routing import Routing
+from nmpsim.analytic.model.timing.units import way
 from nmpsim.program.isa import SPLIT_K
 from nmpsim.program.schedule import OVER_K
 from nmpsim.schedule.step import plan_step

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from nmpsim.analytic.model.meeting import told
+from nmpsim.analytic.model.ring.meeting import told
 from nmpsim.analytic.model.step import predict
-from nmpsim.analytic.model.stores import MOVES, STORE, Refreshing, stored_by, stores, strips_of, written
-from nmpsim.analytic.model.units import streaming, way
+from nmpsim.analytic.model.timing.stores import MOVES, STORE, Refreshing, stored_by, stores, strips_of, written
+from nmpsim.analytic.model.timing.units import streaming, way
 from nmpsim.core.state import MOVE_SLOTS
 from nmpsim.prediction import schedule_of
 from nmpsim.program import isa

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmpsim.analytic import feeds
-from nmpsim.analytic.model import units
 from nmpsim.analytic.model.bulk import BulkStep, candidates
 from nmpsim.analytic.model.chips import Chips
-from nmpsim.analytic.model.spent import Time, chosen
 from nmpsim.analytic.model.step import predict
-from nmpsim.analytic.model.times import StepTimes
+from nmpsim.analytic.model.timing import units
+from nmpsim.analytic.model.timing.spent import Time, chosen
+from nmpsim.analytic.model.timing.times import StepTimes
 from nmpsim.schedule.step import plan_step
 from nmpsim.spec import load_chip, resolve
 from nmpsim.workload import OperatorKind

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmpsim.analytic.model.attending import rounds_of
-from nmpsim.analytic.model.timeline import Items, Loop, Pass, attended
+from nmpsim.analytic.model.timing.attending import rounds_of
+from nmpsim.analytic.model.timing.timeline import Items, Loop, Pass, attended
 
 SCORE = Pass(array=10.0, stream=0.0, lead=0.0, stands=5.0, rest=0.0, again=0.0)
 VALUE = Pass(array=20.0, stream=0.0, lead=0.0, stands=5.0, rest=0.0, again=0.0)

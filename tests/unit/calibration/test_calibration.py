@@ -11,8 +11,8 @@ from nmpsim.analytic.model.calibration import COEFFICIENTS, FORMAT, PRIOR, Calib
 from nmpsim.analytic.model.domain import variables_of
 from nmpsim.analytic.model.residual import PLACES, VARIABLES, Residual, about
 from nmpsim.analytic.model.sources import APART, engine_hash, engine_text_hash, source_files
-from nmpsim.analytic.model.spent import Time
 from nmpsim.analytic.model.step import predict
+from nmpsim.analytic.model.timing.spent import Time
 from nmpsim.calibration.run import domain_of
 from nmpsim.calibration.sample import BATCH, CONTEXT, CORNERS, MODELS, SYSTOLIC, points
 from nmpsim.errors import SpecError

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.units import SIGNAL, Array
+from nmpsim.analytic.model.timing.units import SIGNAL, Array
 
 REGIONS = 2
 """Regions of scores, and of results of values (docs/program.md)."""

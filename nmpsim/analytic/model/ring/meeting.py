@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from functools import lru_cache
 
-from nmpsim.analytic.model.units import way
+from nmpsim.analytic.model.timing.units import way
 from nmpsim.spec.params import MachineParams
 
 Links = dict[tuple[int, int], deque[tuple[float, int, int]]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nmpsim.analytic.model.shares import firsts
+from nmpsim.analytic.model.counting.shares import firsts
 from nmpsim.program.schedule import GemmPlan
 from nmpsim.workload import OperatorGraph, OperatorKind
 

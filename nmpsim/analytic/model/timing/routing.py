@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model import vectors as v
-from nmpsim.analytic.model.crossing import Crossed, crossed
-from nmpsim.analytic.model.gemms import gather
-from nmpsim.analytic.model.shares import column_counts
-from nmpsim.analytic.model.spent import Time
-from nmpsim.analytic.model.units import FP16, FP32, Array, flits, up
+from nmpsim.analytic.model.counting.shares import column_counts
+from nmpsim.analytic.model.ring.crossing import Crossed, crossed
+from nmpsim.analytic.model.timing import vectors as v
+from nmpsim.analytic.model.timing.gemms import gather
+from nmpsim.analytic.model.timing.spent import Time
+from nmpsim.analytic.model.timing.units import FP16, FP32, Array, flits, up
 from nmpsim.spec.params import RING
 from nmpsim.workload import SIGMOID, Model
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmpsim.analytic.model.units import Array
+from nmpsim.analytic.model.timing.units import Array
 
 UNITS = ("stream", "array", "vector", "network", "latency", "hidden")
 """What time is spent on; latency: pipelines and crossings; hidden: work under that of a slower unit."""

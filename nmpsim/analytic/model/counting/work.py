@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import add, attrgetter
 
-from nmpsim.analytic.model.shares import Ints, dram_beats, form, up
+from nmpsim.analytic.model.counting.shares import Ints, dram_beats, form, up
 from nmpsim.program.beats import Tile
 from nmpsim.program.isa import expansion
 from nmpsim.program.packing import narrow, scale_bytes

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from nmpsim.analytic.model.parts import Flits, Ring, Way
+from nmpsim.analytic.model.ring.parts import Flits, Ring, Way
 from nmpsim.spec.params import MachineParams
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nmpsim.analytic.model.shares import even, up
-from nmpsim.analytic.model.units import Streaming
+from nmpsim.analytic.model.counting.shares import even, up
+from nmpsim.analytic.model.timing.units import Streaming
 from nmpsim.program.isa import K_CONTIGUOUS, SPLIT_K, SPLIT_N, TREE, WS
 from nmpsim.program.schedule import AttentionPlan, PassPlan
 from nmpsim.spec.params import CoreParams, MachineParams

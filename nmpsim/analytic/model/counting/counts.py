@@ -11,11 +11,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from nmpsim.analytic.model.alike import alike
-from nmpsim.analytic.model.attention import AttentionWork
-from nmpsim.analytic.model.shares import Ints, column_counts, even
-from nmpsim.analytic.model.teams import handed, untold, worker_streams
-from nmpsim.analytic.model.work import (
+from nmpsim.analytic.model.counting.alike import alike
+from nmpsim.analytic.model.counting.attention import AttentionWork
+from nmpsim.analytic.model.counting.shares import Ints, column_counts, even
+from nmpsim.analytic.model.counting.teams import handed, untold, worker_streams
+from nmpsim.analytic.model.counting.work import (
     NOTHING,
     Chunks,
     Streams,
@@ -78,7 +78,7 @@ class StepCounts:
         Parameters
         ----------
         classes, first : sequence, optional
-            From `nmpsim.analytic.model.alike.alike`, if they are there already.
+            From `nmpsim.analytic.model.counting.alike.alike`, if they are there already.
         """
         if classes is None or first is None:
             classes, first = alike(self.graph, self.schedule.gemm)

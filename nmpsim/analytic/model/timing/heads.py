@@ -7,11 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model import vectors as v
-from nmpsim.analytic.model.attending import Returned, Tasks, attention
-from nmpsim.analytic.model.spent import Time
-from nmpsim.analytic.model.stores import Banks, stores
-from nmpsim.analytic.model.units import FP16, FP32, SIGNAL, Array, Streaming, flits, flow, slots, streaming, up, way
+from nmpsim.analytic.model.timing import vectors as v
+from nmpsim.analytic.model.timing.attending import Returned, Tasks, attention
+from nmpsim.analytic.model.timing.spent import Time
+from nmpsim.analytic.model.timing.stores import Banks, stores
+from nmpsim.analytic.model.timing.units import (
+    FP16,
+    FP32,
+    SIGNAL,
+    Array,
+    Streaming,
+    flits,
+    flow,
+    slots,
+    streaming,
+    up,
+    way,
+)
 from nmpsim.program.isa import WS, expansion
 from nmpsim.program.packing import CODES
 from nmpsim.program.schedule import AttentionPlan, PassPlan

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.meeting import FEW, told
-from nmpsim.analytic.model.spent import Time
-from nmpsim.analytic.model.units import FP16, FP32, SIGNAL, Array, Streaming, flits, flow, slots, up, way
+from nmpsim.analytic.model.ring.meeting import FEW, told
+from nmpsim.analytic.model.timing.spent import Time
+from nmpsim.analytic.model.timing.units import FP16, FP32, SIGNAL, Array, Streaming, flits, flow, slots, up, way
 from nmpsim.spec.params import CROSSBAR, MESH, RING
 
 Late = tuple[bool, ...]

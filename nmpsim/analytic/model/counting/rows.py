@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmpsim.analytic.model.shares import up
-from nmpsim.analytic.model.work import Work
+from nmpsim.analytic.model.counting.shares import up
+from nmpsim.analytic.model.counting.work import Work
 from nmpsim.spec.params import MachineParams
 from nmpsim.workload import ATTENTION_KINDS, OperatorGraph, OperatorKind
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.gemms import Loop, copied, refresh_wait
-from nmpsim.analytic.model.spent import Time, chosen
-from nmpsim.analytic.model.timeline import Ends, Items, Pass, attended
-from nmpsim.analytic.model.timeline import Loop as Beside
-from nmpsim.analytic.model.units import (
+from nmpsim.analytic.model.timing.gemms import Loop, copied, refresh_wait
+from nmpsim.analytic.model.timing.spent import Time, chosen
+from nmpsim.analytic.model.timing.timeline import Ends, Items, Pass, attended
+from nmpsim.analytic.model.timing.timeline import Loop as Beside
+from nmpsim.analytic.model.timing.units import (
     FP16,
     FP32,
     SIGNAL,

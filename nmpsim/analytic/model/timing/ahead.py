@@ -17,15 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nmpsim.analytic.model.chunks import scatter_of
-from nmpsim.analytic.model.handing import through
-from nmpsim.analytic.model.issue import LANES, PORT_0, PORTS, Units
-from nmpsim.analytic.model.pieces import Chunks, pass_chunks, scatter_chunks, team_chunks, weights_of
-from nmpsim.analytic.model.rows import Shares
-from nmpsim.analytic.model.shares import column_counts
-from nmpsim.analytic.model.spent import Time
-from nmpsim.analytic.model.times import StepTimes
-from nmpsim.analytic.model.units import FP16, SIGNAL, flits, flow, way
+from nmpsim.analytic.model.counting.rows import Shares
+from nmpsim.analytic.model.counting.shares import column_counts
+from nmpsim.analytic.model.timing.chunks import scatter_of
+from nmpsim.analytic.model.timing.handing import through
+from nmpsim.analytic.model.timing.issue import LANES, PORT_0, PORTS, Units
+from nmpsim.analytic.model.timing.pieces import Chunks, pass_chunks, scatter_chunks, team_chunks, weights_of
+from nmpsim.analytic.model.timing.spent import Time
+from nmpsim.analytic.model.timing.times import StepTimes
+from nmpsim.analytic.model.timing.units import FP16, SIGNAL, flits, flow, way
 from nmpsim.program.schedule import OVER_K, GemmPlan, Schedule
 from nmpsim.workload import Operator, OperatorKind
 

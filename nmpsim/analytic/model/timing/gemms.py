@@ -1,7 +1,7 @@
 """Time of a GEMM spread over the PUs: by how much it, and what consumes its result, move the end of the step.
 
 over N   gather | passes: the slowest of array, stream, vector unit, and two result regions | drain | consumer
-over K   `nmpsim.analytic.model.chunks`
+over K   `nmpsim.analytic.model.timing.chunks`
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.spent import Time, chosen
-from nmpsim.analytic.model.units import (
+from nmpsim.analytic.model.timing.spent import Time, chosen
+from nmpsim.analytic.model.timing.units import (
     FP16,
     FP32,
     SIGNAL,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nmpsim.analytic.model.units import FP32
+from nmpsim.analytic.model.timing.units import FP32
 from nmpsim.program.encode.experts import Experts
 from nmpsim.program.encode.vectors import StepVectors
 from nmpsim.program.schedule import OVER_K, Schedule

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from nmpsim.analytic.model.gemms import REGIONS
-from nmpsim.analytic.model.issue import ARRAY, BEFORE, LANES, MOVES, PORT_0, PORTS, Units
-from nmpsim.analytic.model.pieces import Chunks, Handed
-from nmpsim.analytic.model.spent import Time, chosen
-from nmpsim.analytic.model.units import NEVER, SIGNAL, Streaming
+from nmpsim.analytic.model.timing.gemms import REGIONS
+from nmpsim.analytic.model.timing.issue import ARRAY, BEFORE, LANES, MOVES, PORT_0, PORTS, Units
+from nmpsim.analytic.model.timing.pieces import Chunks, Handed
+from nmpsim.analytic.model.timing.spent import Time, chosen
+from nmpsim.analytic.model.timing.units import NEVER, SIGNAL, Streaming
 
 
 def through(p: Any, units: Units, work: Chunks, ready: float, refreshed: float) -> tuple[float, float]:

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model import vectors as v
-from nmpsim.analytic.model.chunks import over_k, scatter_of
-from nmpsim.analytic.model.gemms import Loop, Weights, gather, over_n, packed_beats, pass_width
-from nmpsim.analytic.model.handing import in_teams
-from nmpsim.analytic.model.heads import HeadTimes, form_of
-from nmpsim.analytic.model.pieces import team_chunks
-from nmpsim.analytic.model.places import WORDS, told_beside
-from nmpsim.analytic.model.routing import Routing, under
-from nmpsim.analytic.model.rows import Shares
-from nmpsim.analytic.model.shares import column_counts
-from nmpsim.analytic.model.spent import Time
-from nmpsim.analytic.model.stores import Banks
-from nmpsim.analytic.model.units import FP16, FP32, Array, Streaming, slots, streaming, up
+from nmpsim.analytic.model.counting.rows import Shares
+from nmpsim.analytic.model.counting.shares import column_counts
+from nmpsim.analytic.model.timing import vectors as v
+from nmpsim.analytic.model.timing.chunks import over_k, scatter_of
+from nmpsim.analytic.model.timing.gemms import Loop, Weights, gather, over_n, packed_beats, pass_width
+from nmpsim.analytic.model.timing.handing import in_teams
+from nmpsim.analytic.model.timing.heads import HeadTimes, form_of
+from nmpsim.analytic.model.timing.pieces import team_chunks
+from nmpsim.analytic.model.timing.places import WORDS, told_beside
+from nmpsim.analytic.model.timing.routing import Routing, under
+from nmpsim.analytic.model.timing.spent import Time
+from nmpsim.analytic.model.timing.stores import Banks
+from nmpsim.analytic.model.timing.units import FP16, FP32, Array, Streaming, slots, streaming, up
 from nmpsim.program.schedule import OVER_K, AttentionPlan, GemmPlan
 from nmpsim.spec.params import RING
 from nmpsim.workload import (

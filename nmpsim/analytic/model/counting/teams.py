@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from nmpsim.analytic.model.shares import column_counts
-from nmpsim.analytic.model.work import Chunks, Streams, Work, flits_of
+from nmpsim.analytic.model.counting.shares import column_counts
+from nmpsim.analytic.model.counting.work import Chunks, Streams, Work, flits_of
 from nmpsim.program.encode.teams import teams, workers
 from nmpsim.program.schedule import GemmPlan
 from nmpsim.workload import OperatorGraph, OperatorKind

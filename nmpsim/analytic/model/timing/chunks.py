@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nmpsim.analytic.model.gemms import REGIONS, Loop, Row, Weights, copied, row_of, vector_slots
-from nmpsim.analytic.model.spent import Time, chosen
-from nmpsim.analytic.model.units import (
+from nmpsim.analytic.model.timing.gemms import REGIONS, Loop, Row, Weights, copied, row_of, vector_slots
+from nmpsim.analytic.model.timing.spent import Time, chosen
+from nmpsim.analytic.model.timing.units import (
     FP32,
     NEVER,
     SIGNAL,

@@ -14,12 +14,12 @@ import numpy as np
 
 from nmpsim.analytic.handing import Flow
 from nmpsim.analytic.handing import flow as flow_of
-from nmpsim.analytic.model.chunks import Scatter
-from nmpsim.analytic.model.gemms import Loop, Row, Weights, copied, row_of, vector_slots
-from nmpsim.analytic.model.shares import column_counts, even, form
-from nmpsim.analytic.model.spent import Time
-from nmpsim.analytic.model.units import FP16, FP32, SIGNAL, Passes, Streaming, flits, flow, held_up, slots, way
-from nmpsim.analytic.model.work import chunked
+from nmpsim.analytic.model.counting.shares import column_counts, even, form
+from nmpsim.analytic.model.counting.work import chunked
+from nmpsim.analytic.model.timing.chunks import Scatter
+from nmpsim.analytic.model.timing.gemms import Loop, Row, Weights, copied, row_of, vector_slots
+from nmpsim.analytic.model.timing.spent import Time
+from nmpsim.analytic.model.timing.units import FP16, FP32, SIGNAL, Passes, Streaming, flits, flow, held_up, slots, way
 from nmpsim.program.isa import SPLIT_K, expansion
 from nmpsim.program.packing import CODES
 from nmpsim.program.schedule import GemmPlan

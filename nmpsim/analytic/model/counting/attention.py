@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from nmpsim.analytic.model.shares import Ints, column_counts, dram_beats, even, form, up
-from nmpsim.analytic.model.work import NOTHING, Work, flits_of
+from nmpsim.analytic.model.counting.shares import Ints, column_counts, dram_beats, even, form, up
+from nmpsim.analytic.model.counting.work import NOTHING, Work, flits_of
 from nmpsim.program.isa import expansion
 from nmpsim.program.packing import CODES
 from nmpsim.program.schedule import PassPlan, Schedule
