@@ -35,6 +35,12 @@ class Late(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._table)
 
+    def __repr__(self) -> str:
+        return repr(self._table)
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (self._table,)  # another process has no use for what would make it
+
 
 @dataclass(frozen=True)
 class Outside:

@@ -1,6 +1,7 @@
 """Calibrations as files: stale ones and wrong ones are refused, and what lies outside is named."""
 
 import json
+import pickle
 from itertools import islice
 
 import numpy as np
@@ -16,6 +17,7 @@ from nmpsim.analytic.model.timing.spent import Time
 from nmpsim.calibration.run import domain_of
 from nmpsim.calibration.sample import BATCH, CONTEXT, CORNERS, MODELS, SYSTOLIC, points
 from nmpsim.errors import SpecError
+from nmpsim.measure.estimate import Late
 from nmpsim.prediction import estimate_plan
 from nmpsim.schedule.step import plan_step
 from tests.builders import small_chip, small_model
@@ -161,5 +163,15 @@ def test_the_sample_is_repeatable_and_fills_its_ranges():
 def test_sources_that_count_are_the_cycle_modes_and_the_closed_forms():
     names = [str(file) for file in source_files()]
     assert any(name.endswith("core/array.py") for name in names)
-    assert any(name.endswith("analytic/model/units.py") for name in names)
+    assert any(name.endswith("analytic/model/timing/units.py") for name in names)
     assert not any(part in name for name in names for part in APART)
+
+
+def test_what_is_worked_out_late_is_a_table_like_any_other():
+    made = []
+    late = Late(lambda: made.append(1) or {"DRAM": 2.0})
+    assert not made
+    assert late == {"DRAM": 2.0}
+    assert (late["DRAM"], len(late), list(late), repr(late)) == (2.0, 1, ["DRAM"], "{'DRAM': 2.0}")
+    assert pickle.loads(pickle.dumps(late)) == {"DRAM": 2.0}  # noqa: S301 - of our own making
+    assert made == [1]
