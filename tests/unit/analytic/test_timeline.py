@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmpsim.analytic.model.timing.attending import rounds_of
+from nmpsim.analytic.model.timing.heads import HeadTimes
 from nmpsim.analytic.model.timing.timeline import Items, Loop, Pass, attended
+from nmpsim.schedule.step import plan_step
 
 SCORE = Pass(array=10.0, stream=0.0, lead=0.0, stands=5.0, rest=0.0, again=0.0)
 VALUE = Pass(array=20.0, stream=0.0, lead=0.0, stands=5.0, rest=0.0, again=0.0)
@@ -133,3 +135,15 @@ def test_many_chips_at_once_are_as_each_alone(several, own, turns):
         alone = attended(items, rounds, turns)
         for name in ("scores", "softmax", "values", "sent"):
             assert getattr(at_once, name)[i] == pytest.approx(getattr(alone, name))
+
+
+def test_results_of_many_turns_are_no_more_than_those_of_few():
+    """128 heads on 16 PUs: in 64 turns a turn has 2 heads, all of one PU, and not the 8 that a PU has."""
+    plan = plan_step("deepseek-v3", "snake", batch=1, context=4096, layers=1, stacks=1)
+    schedule, params = plan.schedule(), plan.params
+    sent = {}
+    for turns in (16, 64):
+        times = HeadTimes(schedule.graph, params, replace(schedule.attention, turns=turns), stores=None)
+        sent[turns] = float(times.attention()[2].network)
+    statistics = (64 - 16) * 2 * params.cores / 2  # two flits more in every turn, of half of the PUs by a port
+    assert 0 < sent[64] <= sent[16] + statistics

@@ -153,6 +153,17 @@ class Turns:
     starved: Array
 
 
+def _before(p: Any, s: Streaming, each: Turns) -> tuple[Array, Array]:
+    """Cycles of the banks that the FIFO holds, and those of a reduction for which its instructions stand in queues."""
+    queued = np.minimum(1.0, (p.core.queue_depth - 1) / (2 * np.maximum(1.0, p.cores - 1)))
+    return p.dram.fifo_columns / p.dram.columns * s.row, each.turn * queued
+
+
+def _of(cut: Scatter, parts: tuple[Part, Part], number: int, name: str) -> Array:
+    """A figure of a chunk by its number."""
+    return np.where(number >= cut.whole, getattr(parts[1], name), getattr(parts[0], name))
+
+
 def chained(p: Any, s: Streaming, cut: Scatter, parts: tuple[Part, Part], each: Turns) -> Array:
     """Return the time until the last chunk is reduced, chunk by chunk.
 
@@ -170,12 +181,11 @@ def chained(p: Any, s: Streaming, cut: Scatter, parts: tuple[Part, Part], each: 
         A chunk of all PUs, and one of the widest slices.
     each : Turns
     """
-    core, ahead = p.core, p.dram.fifo_columns / p.dram.columns * s.row
-    queued = each.turn * np.minimum(1.0, (core.queue_depth - 1) / (2 * np.maximum(1.0, p.cores - 1)))
-    steps = np.where(np.asarray(core.kind) > 0, 0.0, 1.0)  # slices of a MAC tree stall alone
+    ahead, queued = _before(p, s, each)
+    steps = np.where(np.asarray(p.core.kind) > 0, 0.0, 1.0)  # slices of a MAC tree stall alone
 
     def of(number: int, name: str) -> Array:
-        return np.where(number >= cut.whole, getattr(parts[1], name), getattr(parts[0], name))
+        return _of(cut, parts, number, name)
 
     stopped: Array = 0.0
     banks = -ahead
@@ -237,11 +247,10 @@ def in_order(p: Any, s: Streaming, cut: Scatter, parts: tuple[Part, Part], each:
         A chunk of all PUs, and one of the widest slices.
     each : Turns
     """
-    ahead = p.dram.fifo_columns / p.dram.columns * s.row
-    queued = each.turn * np.minimum(1.0, (p.core.queue_depth - 1) / (2 * np.maximum(1.0, p.cores - 1)))
+    ahead, queued = _before(p, s, each)
 
     def of(number: int, name: str) -> Array:
-        return np.where(number >= cut.whole, getattr(parts[1], name), getattr(parts[0], name))
+        return _of(cut, parts, number, name)
 
     banks = -ahead
     now: Array = 0.0

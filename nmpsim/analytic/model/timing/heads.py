@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nmpsim.analytic.model.counting.shares import form
 from nmpsim.analytic.model.timing import vectors as v
 from nmpsim.analytic.model.timing.attending import Returned, Tasks, attention
 from nmpsim.analytic.model.timing.spent import Time
@@ -26,7 +27,7 @@ from nmpsim.analytic.model.timing.units import (
 )
 from nmpsim.program.isa import WS, expansion
 from nmpsim.program.packing import CODES
-from nmpsim.program.schedule import AttentionPlan, PassPlan
+from nmpsim.program.schedule import AttentionPlan
 from nmpsim.workload import ABSORBED, OperatorGraph
 
 SMALL = 1.0
@@ -116,7 +117,7 @@ class HeadTimes:
         code = CODES[plan.kv]
         tasks = Tasks(
             own, plan.together, plan.turns, rows, up(self.graph.tokens, parts), model.key_dim, model.value_dim,
-            form_of(plan.score), form_of(plan.value), 1 / expansion(code),
+            form(plan.score), form(plan.value), 1 / expansion(code),
             FP32 if self.absorbed or np.max(several) > 1 else FP16, self.absorbed, self.appends,
         )  # fmt: skip
         return attention(p, self.stream, tasks, self._returned(own, several))
@@ -128,7 +129,8 @@ class HeadTimes:
         latency, furthest = core.vector_latency, v.furthest(p)
         number = own * plan.turns
         if self.absorbed:
-            sent = flits(p, self.q, value * FP32) + flits(p, 2, self.q * FP32)
+            heads = np.minimum(self.q, self.graph.group / plan.turns)  # of a PU in a turn
+            sent = flits(p, heads, value * FP32) + flits(p, 2, heads * FP32)
             to = up(p.cores, plan.turns)  # PUs of the heads of a turn
             last = m * plan.parts * model.kv_heads - p.cores * (own - 1)
             apart = np.where(last < p.cores, 1.0, 0.0)
@@ -153,13 +155,3 @@ class HeadTimes:
         arrives = some * np.minimum(1, messages) * way(p, np.minimum(furthest, up(plan.parts, own)))
         each, combined = got / number, Time(vector=add, latency=latency).times(some)
         return Returned(each, each, 1.0, each, arrives, combined)
-
-
-def form_of(shape: PassPlan) -> tuple[int, Array, int, int]:
-    """Return flow, group, split and contiguous of a plan.
-
-    Parameters
-    ----------
-    shape : PassPlan
-    """
-    return shape.flow, shape.group, shape.split, shape.contiguous

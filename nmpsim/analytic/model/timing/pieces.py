@@ -17,11 +17,18 @@ from nmpsim.analytic.handing import flow as flow_of
 from nmpsim.analytic.model.counting.shares import column_counts, even, form
 from nmpsim.analytic.model.counting.work import chunked
 from nmpsim.analytic.model.timing.chunks import Scatter
-from nmpsim.analytic.model.timing.gemms import Loop, Row, Weights, copied, row_of, vector_slots
+from nmpsim.analytic.model.timing.gemms import (
+    Loop,
+    Row,
+    Weights,
+    copied,
+    packed_beats,
+    pass_width,
+    row_of,
+    vector_slots,
+)
 from nmpsim.analytic.model.timing.spent import Time
 from nmpsim.analytic.model.timing.units import FP16, FP32, SIGNAL, Passes, Streaming, flits, flow, held_up, slots, way
-from nmpsim.program.isa import SPLIT_K, expansion
-from nmpsim.program.packing import CODES
 from nmpsim.program.schedule import GemmPlan
 from nmpsim.workload import Operator, OperatorGraph, OperatorKind
 
@@ -227,11 +234,8 @@ def weights_of(p: Any, o: Operator, plan: GemmPlan, rows: float, columns: float)
     rows, columns : float
         Of its weights.
     """
-    shape, core, precision = plan.shape, p.core, plan.shape.precision
-    groups = 1 if shape.split == SPLIT_K else core.strips // shape.group
-    width = core.columns * max(groups, 2 if o.kind is K.GATE_UP else 1)
-    packed = 1 / expansion(CODES[precision.weights]) + FP16 / 2 / precision.group if precision.group else 1.0
-    return Weights(form(shape), o.m, rows, columns, width, packed)
+    width = pass_width(p, plan.shape, paired=o.kind is K.GATE_UP)
+    return Weights(form(plan.shape), o.m, rows, columns, width, packed_beats(plan.shape))
 
 
 def owned_by(p: Any, graph: OperatorGraph, o: Operator) -> list[int]:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from nmpsim.analytic.model.counting.rows import Shares
-from nmpsim.analytic.model.counting.shares import column_counts
+from nmpsim.analytic.model.counting.shares import column_counts, form
 from nmpsim.analytic.model.timing import vectors as v
 from nmpsim.analytic.model.timing.chunks import over_k, scatter_of
 from nmpsim.analytic.model.timing.gemms import Loop, Weights, gather, over_n, packed_beats, pass_width
 from nmpsim.analytic.model.timing.handing import in_teams
-from nmpsim.analytic.model.timing.heads import HeadTimes, form_of
+from nmpsim.analytic.model.timing.heads import HeadTimes
 from nmpsim.analytic.model.timing.pieces import team_chunks
 from nmpsim.analytic.model.timing.places import WORDS, told_beside
 from nmpsim.analytic.model.timing.routing import Routing, under
@@ -344,7 +344,7 @@ class StepTimes(HeadTimes):
         plan : GemmPlan
         """
         o, p = self.graph.operators[index], self.p
-        shape, loops = form_of(plan.shape), self.loops(o)
+        shape, loops = form(plan.shape), self.loops(o)
         width, packed = pass_width(p, plan.shape, paired=o.kind is K.GATE_UP), packed_beats(plan.shape)
         if o.kind in HEAD_KINDS:
             weights = Weights(shape, o.m, o.k, o.n, np.minimum(width, o.n), packed)
@@ -372,7 +372,7 @@ class StepTimes(HeadTimes):
         """Time of a router on a PU with so many columns of the activations, until its own logits stand."""
         o, p = self.graph.operators[index], self.p
         width = np.minimum(pass_width(p, plan.shape, paired=False), o.n)
-        weights = Weights(form_of(plan.shape), o.m, columns, o.n, width, packed_beats(plan.shape))
+        weights = Weights(form(plan.shape), o.m, columns, o.n, width, packed_beats(plan.shape))
         return over_n(p, self.stream, weights, self.loops(o), Time())
 
     def _logits(self, columns: int) -> float:
